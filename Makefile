@@ -1,0 +1,62 @@
+# make reproduce   execute all notebooks of a setting, as far as they are out of date, into outputs/<SETTING>/
+#                  SETTING=zoo (or another file of params/)   SEEDS=1 (how many)   CORES=all   GPUS=all
+# make test        the fast tests, then the slow ones
+# make lint        what the pre-commit hooks check
+# make lab         JupyterLab in this folder
+# make lock        renew requirements.lock from pyproject.toml (needs uv)
+# make clean       remove the environment and caches; outputs/ stays
+#
+# Each of them first builds the environment .venv from requirements.lock, where that is missing or out of date:
+# with uv if there is one, else with python3 -m venv and pip. PYTHON=python3.12 chooses another Python (3.11 or later).
+
+SETTING ?= zoo
+SEEDS ?= 1
+CORES ?= $(shell getconf _NPROCESSORS_ONLN)
+GPUS ?= $(shell nvidia-smi --list-gpus 2>/dev/null | wc -l)
+PYTHON ?= python3
+
+BIN := .venv/bin
+READY := .venv/.ready
+
+# one thread per process, one process per core: OpenMP threads of several jobs wait for each other
+export OMP_NUM_THREADS := 1
+
+.PHONY: reproduce test lint lab lock clean
+
+reproduce: $(READY)
+	$(BIN)/snakemake --cores $(CORES) --resources gpu=$(GPUS) --config setting=$(SETTING) seeds=$(SEEDS)
+
+test: $(READY)
+	MPLBACKEND=agg $(BIN)/pytest -n $(CORES) -m "not slow"
+	MPLBACKEND=agg $(BIN)/pytest -n $(CORES) -m slow
+
+lint: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/nbstripout --verify notebooks/*.ipynb
+
+lab: $(READY)
+	$(BIN)/jupyter lab
+
+lock:
+	uv pip compile --universal --generate-hashes --fork-strategy fewest --python-version 3.11 --extra dev \
+	    --no-header --quiet --upgrade --output-file requirements.lock pyproject.toml
+
+clean:
+	rm -rf .venv .snakemake .pytest_cache .ruff_cache *.egg-info
+	find cskt tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# the stamp is written last: an interrupted build is taken up again
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "$(PYTHON) is older than Python 3.11: name another one, make PYTHON=python3.12 ..." >&2; exit 1; }
+	if command -v uv >/dev/null; then \
+	    uv venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" .venv && \
+	    uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock && \
+	    uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .; \
+	else \
+	    $(PYTHON) -m venv .venv && \
+	    $(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock && \
+	    $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .; \
+	fi
+	touch $@

@@ -1,0 +1,335 @@
+"""Configuration: every setting with its default and its meaning, and the strict loader of `params/*.yaml`.
+
+A file in `params/` holds only what a setting changes. An unknown key, a wrong type or a value out of range stops with
+the key, the value and the nearest valid name.
+"""
+
+import copy
+import difflib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from yacs.config import CfgNode
+
+from cskt.errors import ConfigError
+from cskt.files import write_text
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+_STEPS = {
+    "STEPS": 600,  # how many updates; the last weights are the result, no step is chosen by a score
+    "BATCH": 32,  # images per step
+    "LR": 1e-3,  # learning rate after the warm-up; it falls to 0 along a half cosine
+    "WARMUP": 50,  # steps over which the learning rate rises linearly
+    "WEIGHT_DECAY": 1e-4,  # decoupled (AdamW)
+    "EMA": 0.99,  # decay of the averaged weights that are the result; 0: the last weights
+}
+
+DEFAULTS = {
+    "SETTING": "zoo",  # name of the folder below outputs/
+    "SEED": 0,  # everything random in a run follows from it
+    "DEVICE": "auto",  # auto (CUDA where there is one), cpu, cuda, cuda:1, ...
+    "PRECISION": "auto",  # float32, bfloat16 (autocast), auto: bfloat16 on CUDA and on CPUs that compute in it
+    "THREADS": 1,  # CPU threads of a run; one thread per job and one job per core is quickest
+    "CACHE": "outputs/cache",  # folder of the cached crops
+    # --- the animals ----------------------------------------------------------------------------------------------
+    "DATA": {
+        "FORMAT": "animalweb",  # animalweb (.jpg + .pts, box table, list files) or coco (keypoint JSON)
+        "ROOT": "outputs/data/zoo",  # folder of the data set; all paths below are relative to it
+        "IMAGES": "images",  # folder of the pictures
+        "BOXES": "bbox.csv",  # box table (animalweb only)
+        "SCHEME": "animalweb9",  # landmark scheme
+        "ZOO_IMAGES": 0,  # above 0: the procedural zoo is drawn into ROOT, with that many pictures
+        "TRAIN": ["splits/train.txt"],  # the labels of all of these serve the fully supervised line alone
+        "LABELED": "splits/labeled_40.txt",  # list of the few labeled images, all of them in TRAIN
+        "UNLABELED": ["splits/unlabeled.txt"],  # read without their landmarks
+        "VAL": ["splits/val.txt"],  # for choices that a person makes; no run looks at it
+        "TEST": ["splits/test.txt"],  # for the final number only
+        "TRANSDUCTIVE": False,  # True: test and validation images may be among the unlabeled ones, as published
+    },
+    # --- the people -----------------------------------------------------------------------------------------------
+    "HUMAN": {
+        "ROOTS": ["outputs/data/zoo"],  # folders in AnimalWeb's layout
+        "IMAGES": "images",  # folder of the pictures, relative to each root
+        "BOXES": "bbox.csv",  # box table, relative to each root
+        "PTS": "animalweb9",  # scheme of their .pts files
+        "SCHEME": "animalweb9",  # what the human model predicts
+        "TRAIN": "splits/human_train.txt",  # list file, relative to each root
+        "TEST": "splits/human_test.txt",  # list file, relative to the first root
+        "CHECKPOINT": "",  # a ready human model instead of training one: ours, or the original project's .pth
+        "MISSING": "error",  # what to do if CHECKPOINT is no file: error, or ignore (random weights: fault 35)
+    },
+    # --- the network ----------------------------------------------------------------------------------------------
+    "INPUT": {
+        "SIZE": 64,  # side of the crop that the network sees, pixels
+        "CONTEXT": 1.5,  # cached crops are this much wider, so that turned views have no black corners
+    },
+    "MODEL": {
+        "NAME": "unet_small",  # one of cskt.models.NETWORKS
+        "OUTPUT": "softmax",  # softmax: one distribution over the cells per landmark; linear: heatmaps, as published
+        "WEIGHTS": "",  # timm weights tag to download for the backbone of the human model ("ms_aug_in1k"), or none
+    },
+    "CODEC": "subpixel",  # subpixel, or published: truncated cells, 7 x 7 stamp, whole image pixels
+    # how far a view may differ from the plain crop; see cskt.data.augment.Augmentation
+    "VIEWS": {
+        "LABELED": {"ROTATION": 30.0, "SCALE": 0.25, "SHIFT": 0.05, "FLIP": 0.5, "COLOR": 0.4, "CUTOUT": 0},
+        "WEAK": {"ROTATION": 10.0, "SCALE": 0.1, "SHIFT": 0.02, "FLIP": 0.0, "COLOR": 0.0, "CUTOUT": 0},
+        "STRONG": {"ROTATION": 40.0, "SCALE": 0.3, "SHIFT": 0.08, "FLIP": 0.5, "COLOR": 0.5, "CUTOUT": 3},
+    },
+    # --- training -------------------------------------------------------------------------------------------------
+    "HUMAN_MODEL": dict(_STEPS),
+    "FEW_SHOT": dict(_STEPS),
+    "SUPERVISED": dict(_STEPS),
+    # --- mining ---------------------------------------------------------------------------------------------------
+    "MINING": {
+        "T_POS": 0.05,  # human disagreement below which an image is positive
+        "T_NEG": 0.2,  # flip disagreement from which on it is a hard negative
+    },
+    # --- Meta-CSKT; the comments of the options are in cskt.methods.meta_cskt.Options -----------------------------
+    "METHOD": {
+        "VARIANT": "corrected",  # what the paper meant, or `published`: the release, its faults included (VARIANTS)
+        "STEPS": 1000,
+        "LR": 1e-3,
+        "WARMUP": 50,
+        "DEAD_STEPS": 0,  # steps of learning rate 0 at the beginning (50 in the release)
+        "EXCLUDE_NEGATIVES": True,  # leave hard negatives out of the unlabeled images
+        "INCLUDE_POSITIVES": True,  # give positives pseudo-labels
+        "SELECT": "last",  # which weights are the result: last, or `val`/`test`: the best on those labels (fault 11, 16)
+        "SELECT_STEPS": 100,  # steps between two looks at those labels
+        "AUGMENT": True,  # False: plain crops everywhere, as in the release
+        "BATCH_LABELED": 16,
+        "BATCH_UNLABELED": 32,
+        "WEIGHT_DECAY": 1e-4,
+        "EMA": 0.99,
+        "UNSUPERVISED": 1.0,
+        "FEEDBACK": "normalized",
+        "FEEDBACK_WEIGHT": 1.0,
+        "FEEDBACK_FORWARD": "eval",
+        "FEEDBACK_ON": "labels",
+        "HARD_TARGETS": "all",
+        "TARGET": "soft",
+        "MOUTH_TERM": "none",
+        "LABEL_JITTER": 0.0,
+        "TRUE_SHARE": 0.5,
+        "POOL_LABELS": "average",
+        "UPDATE_STEPS": 100,
+        "TEACHER_EMA": 0.0,
+    },
+}
+
+# what METHOD.VARIANT changes before a file's and a person's own choices
+VARIANTS: dict[str, dict[str, Any]] = {
+    "corrected": {},
+    "published": {
+        "DEAD_STEPS": 50,
+        "WARMUP": 0,
+        "SELECT": "val",
+        "AUGMENT": False,
+        "WEIGHT_DECAY": 0.0,
+        "EMA": 0.0,
+        "FEEDBACK": "raw",
+        "FEEDBACK_FORWARD": "train_shrunk",
+        "FEEDBACK_ON": "batch",
+        "HARD_TARGETS": "skip_first_column",
+        "MOUTH_TERM": "batch_slice",
+        "LABEL_JITTER": 0.01,
+        "TRUE_SHARE": 0.0,
+        "POOL_LABELS": "visited",
+    },
+}
+
+_CHOICES = {
+    "PRECISION": ("auto", "float32", "bfloat16"),
+    "DATA.FORMAT": ("animalweb", "coco"),
+    "HUMAN.MISSING": ("error", "ignore"),
+    "MODEL.OUTPUT": ("softmax", "linear"),
+    "CODEC": ("subpixel", "published"),
+    "METHOD.VARIANT": tuple(VARIANTS),
+    "METHOD.SELECT": ("last", "val", "test"),
+    "METHOD.FEEDBACK": ("none", "raw", "normalized", "detached", "noise"),
+    "METHOD.FEEDBACK_FORWARD": ("eval", "train_shrunk"),
+    "METHOD.FEEDBACK_ON": ("labels", "batch"),
+    "METHOD.HARD_TARGETS": ("all", "skip_first_column"),
+    "METHOD.TARGET": ("soft", "sharpened"),
+    "METHOD.MOUTH_TERM": ("none", "landmarks", "batch_slice"),
+    "METHOD.POOL_LABELS": ("average", "visited"),
+}
+# last part of a key -> smallest and largest value
+_RANGES = {
+    "STEPS": (1, 10**7),
+    "BATCH": (1, 10**5),
+    "BATCH_LABELED": (1, 10**5),
+    "BATCH_UNLABELED": (1, 10**5),
+    "UPDATE_STEPS": (1, 10**7),
+    "SELECT_STEPS": (1, 10**7),
+    "LR": (0.0, 10.0),
+    "WARMUP": (0, 10**7),
+    "DEAD_STEPS": (0, 10**7),
+    "WEIGHT_DECAY": (0.0, 1.0),
+    "EMA": (0.0, 0.99999),
+    "TEACHER_EMA": (0.0, 0.99999),
+    "SEED": (0, 2**31),
+    "THREADS": (1, 1024),
+    "SIZE": (16, 2048),
+    "CONTEXT": (1.0, 4.0),
+    "SCALE": (0.0, 4.0),
+    "SHIFT": (0.0, 1.0),
+    "FLIP": (0.0, 1.0),
+    "ROTATION": (0.0, 180.0),
+    "COLOR": (0.0, 1.0),
+    "CUTOUT": (0, 100),
+    "T_POS": (0.0, 10.0),
+    "T_NEG": (0.0, 10.0),
+    "TRUE_SHARE": (0.0, 1.0),
+    "LABEL_JITTER": (0.0, 1.0),
+    "ZOO_IMAGES": (0, 10**6),
+}
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with the floats of its version 1.2: `1e-4` is a number, not a text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)([eE][-+]?\d+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"),
+    list("-+0123456789."),
+)
+
+
+def load(path: str | Path, overrides: Mapping[str, Any] | None = None) -> CfgNode:
+    """Read a params file over the defaults.
+
+    Args:
+        path: a `.yaml` file; relative to the working directory, else to the project.
+        overrides: dotted key -> value, stronger than the file: `{"METHOD.VARIANT": "published"}`.
+
+    Returns:
+        The whole tree, frozen.
+
+    Raises:
+        ConfigError: no such file, not YAML, an unknown key, a wrong type, or a value out of range; with the key, the
+            value, where it stands and the nearest valid name.
+    """
+    file = find(path)
+    changes = dict(_flatten(_read(file), f"{path}: ", DEFAULTS))
+    for key, value in (overrides or {}).items():
+        changes |= dict(_flatten(_nested(key, value), "overrides: ", DEFAULTS))
+    tree = copy.deepcopy(DEFAULTS)
+    variant = changes.get("METHOD.VARIANT", tree["METHOD"]["VARIANT"])
+    tree["METHOD"] |= copy.deepcopy(VARIANTS[variant])
+    for key, value in changes.items():
+        node = tree
+        *sections, name = key.split(".")
+        for section in sections:
+            node = node[section]
+        node[name] = value
+    config = CfgNode(tree)
+    config.freeze()
+    return config
+
+
+def parse_overrides(pairs: list[str]) -> dict[str, Any]:
+    """Read `KEY=VALUE` texts of a command line as overrides, the values typed as in a params file.
+
+    Raises:
+        ConfigError: a text without "=", or a value that is not YAML.
+    """
+    overrides = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign:
+            raise ConfigError(f"--set {pair}: expected KEY=VALUE")
+        try:
+            overrides[key] = yaml.load(value, _Loader)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {pair}: the value is not YAML: {error}") from error
+    return overrides
+
+
+def dump(config: CfgNode, path: str | Path) -> None:
+    """Write the whole tree as YAML that `load` reads back to the same values."""
+    write_text(path, yaml.safe_dump(_plain(config), sort_keys=False))
+
+
+def find(path: str | Path) -> Path:
+    """A path as it is if it exists, else relative to the project (where notebooks and runs are at home).
+
+    Raises:
+        ConfigError: it is at neither place, or not a `.yaml` file.
+    """
+    for candidate in (Path(path), PROJECT / path):
+        if candidate.is_file():
+            if candidate.suffix not in (".yaml", ".yml"):
+                raise ConfigError(f"{path}: a params file ends in .yaml")
+            return candidate
+    near = difflib.get_close_matches(Path(path).name, [p.name for p in (PROJECT / "params").glob("*.yaml")], n=1)
+    raise ConfigError(f"{path}: no such params file{f'; did you mean params/{near[0]}?' if near else ''}")
+
+
+def resolve(path: str | Path) -> Path:
+    """A path of a config: absolute as it is, else relative to the project."""
+    return Path(path) if Path(path).is_absolute() else PROJECT / path
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.load(file.read_text(encoding="utf-8"), _Loader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: not YAML: {error}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{file}: expected `KEY: value` lines, got {type(content).__name__}")
+    return content
+
+
+def _nested(key: str, value: Any) -> dict[str, Any]:
+    for part in reversed(str(key).split(".")):
+        value = {part: value}
+    return value
+
+
+def _flatten(tree: Mapping[str, Any], where: str, defaults: Mapping[str, Any], prefix: str = ""):
+    """Yield (dotted key, checked value) of everything a tree sets."""
+    for name, value in tree.items():
+        key = f"{prefix}{name}"
+        if name not in defaults:
+            near = difflib.get_close_matches(str(name).upper(), list(defaults), n=1, cutoff=0.4)
+            hint = f"; did you mean {prefix}{near[0]}?" if near else f"; there are {', '.join(defaults)}"
+            raise ConfigError(f"{where}unknown setting {key}{hint}")
+        default = defaults[name]
+        if isinstance(default, dict):
+            if not isinstance(value, Mapping):
+                raise ConfigError(f"{where}{key} is a section, it cannot be {value!r}")
+            yield from _flatten(value, where, default, f"{key}.")
+        else:
+            yield key, _checked(key, value, default, where)
+
+
+def _checked(key: str, value: Any, default: Any, where: str) -> Any:
+    kind = type(default)
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise ConfigError(f"{where}{key} must be {_NAMES[kind]}, got {value!r} ({type(value).__name__})")
+    if kind is list and not (value and all(isinstance(item, str) for item in value)):
+        raise ConfigError(f"{where}{key} must be a list of texts with at least one, got {value!r}")
+    if key in _CHOICES and value not in _CHOICES[key]:
+        near = difflib.get_close_matches(value, _CHOICES[key], n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"{where}{key} must be one of {', '.join(_CHOICES[key])}, got {value!r}{hint}")
+    low, high = _RANGES.get(key.rsplit(".", 1)[-1], (None, None))
+    if low is not None and not low <= value <= high:
+        raise ConfigError(f"{where}{key} must lie between {low} and {high}, got {value!r}")
+    return value
+
+
+_NAMES = {float: "a number", int: "a whole number", str: "a text", bool: "true or false", list: "a list"}
+
+
+def _plain(node: Any) -> Any:
+    return {key: _plain(value) for key, value in node.items()} if isinstance(node, dict) else node

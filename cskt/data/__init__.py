@@ -1,0 +1,1 @@
+"""Annotations, the embedded zoo, crops and data sets."""

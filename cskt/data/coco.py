@@ -1,0 +1,231 @@
+"""Reader of COCO keypoint files, with their categories' keypoints as the landmark scheme."""
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from types import UnionType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cskt.data.reading import check_image_name, is_file, read_list, read_text
+from cskt.data.table import Annotations, ProblemLog, annotations, box_problem
+from cskt.errors import DataError
+from cskt.landmarks import SCHEMES, Scheme
+from cskt.species import family_of
+
+
+def read_coco(
+    annotations_json: str | Path,
+    images_dir: str | Path,
+    *,
+    scheme: Scheme | None = None,
+    list_file: str | Path | None = None,
+    split: str = "",
+    labels: bool = True,
+    strict: bool = False,
+) -> Annotations:
+    """Read COCO keypoints; the category is the species, and its supercategory the family if it ends in "idae".
+
+    A row is named by its image's file name, or "file name#annotation id" where the image has several annotations.
+
+    Args:
+        annotations_json: file with images, annotations and categories.
+        images_dir: folder of the images.
+        scheme: the landmarks; if None, `categories[].keypoints`. Keypoints of the same names in another order are
+            put into the scheme's order.
+        list_file: file names (or row names) to keep, one a line; if None, all.
+        split: what to write into the column of that name.
+        labels: if False, keypoints are not looked at and the table has no landmark columns.
+        strict: raise where an image would be excluded.
+
+    Raises:
+        DataError: broken JSON, a missing or wrong field, an unknown id: with the place and what was expected.
+    """
+    file, folder = Path(annotations_json), Path(images_dir)
+    content = _load(file)
+    categories = _by_id(file, content, "categories")
+    images = _by_id(file, content, "images")
+    _by_id(file, content, "annotations")
+    scheme = scheme or _scheme(file, content["categories"], labels)
+    orders = {key: _order(file, category, scheme) for key, category in categories.items()} if labels else {}
+    for index, image in enumerate(content["images"]):
+        check_image_name(_field(image, "file_name", str, f"{file}: images[{index}]"), f"{file}: images[{index}]")
+    _refuse_repeated_files(file, content["images"])
+
+    problems = ProblemLog(strict)
+    listed = read_list(list_file) if list_file is not None else None
+    wanted = listed.line_of if listed else {image["file_name"] for image in content["images"]}
+    for name, line in listed.repeats if listed else []:
+        problems.exclude(name, list_file, "listed more than once, used once", line)
+
+    faces = Counter(_id(entry.get("image_id")) for entry in content["annotations"])
+    seen, rows, landmarks, sizes = set(), [], [], []
+    for index, entry in enumerate(content["annotations"]):
+        where = f"{file}: annotations[{index}]"
+        image = _lookup(images, entry, "image_id", where)
+        category = _lookup(categories, entry, "category_id", where)
+        file_name = image["file_name"]
+        name = file_name if faces[image["id"]] == 1 else f"{file_name}#{entry['id']}"
+        if file_name not in wanted and name not in wanted:
+            continue
+        seen |= {file_name, name}
+        box = _vector(entry, "bbox", 4, where)
+        points = _keypoints(entry, orders[category["id"]], where) if labels else None
+        size = _size(image, f"{file}: image {image['id']!r}")
+        path = folder / file_name
+        if entry.get("iscrowd"):
+            problems.exclude(name, where, "crowd annotation")
+        elif problem := box_problem(tuple(box), size):
+            problems.exclude(name, where, problem)
+        elif not is_file(path):
+            problems.exclude(name, path, "image file is missing")
+        else:
+            species = _field(category, "name", str, f"{file}: category {category['id']!r}")
+            rows.append((name, str(path), species, _family(category), split, *box))
+            landmarks.append(points)
+            sizes.append(size or (np.nan, np.nan))
+
+    for name in wanted:
+        if name not in seen:
+            place = list_file if listed else file
+            problems.exclude(name, place, f"no annotation in {file.name}", listed.line_of[name] if listed else None)
+
+    table = pd.DataFrame(rows, columns=["image", "path", "species", "family", "split", "x", "y", "w", "h"])
+    points = np.array(landmarks).reshape(len(rows), len(scheme.landmarks), 2) if labels else None
+    return annotations(table, scheme, problems, file, points, np.array(sizes).reshape(-1, 2))
+
+
+def _load(file: Path) -> dict[str, Any]:
+    text = read_text(file)
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{file}, line {error.lineno}, column {error.colno}: not JSON: {error.msg}") from None
+    except (RecursionError, ValueError) as error:  # nested too deeply, a number of thousands of digits
+        raise DataError(f"{file}: not a COCO file: {error}") from None
+    if not isinstance(content, dict):
+        raise DataError(f"{file}: expected an object with images, annotations and categories")
+    for key in ("images", "annotations", "categories"):
+        entries = content.get(key)
+        if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
+            raise DataError(f"{file}: expected {key!r} to be a list of objects, not empty")
+    return content
+
+
+def _id(value: Any) -> Any:
+    # a list or an object would not do as a key of a dictionary; None is never a valid id
+    return value if isinstance(value, int | str) else None
+
+
+def _by_id(file: Path, content: dict[str, Any], key: str) -> dict[int | str, dict]:
+    found: dict[int | str, dict] = {}
+    for index, entry in enumerate(content[key]):
+        number = _id(entry.get("id"))
+        if number is None or number in found:
+            problem = "occurs twice" if number in found else "is missing or is neither a number nor text"
+            raise DataError(f"{file}: {key}[{index}]: 'id' {problem}: {entry.get('id')!r}")
+        found[number] = entry
+    return found
+
+
+def _lookup(entries: dict, annotation: dict, key: str, where: str) -> dict:
+    entry = entries.get(_id(annotation.get(key)))
+    if entry is None:
+        raise DataError(f"{where}: unknown {key} {annotation.get(key)!r}")
+    return entry
+
+
+def _field(entry: dict, key: str, kind: type | UnionType, where: str) -> Any:
+    if not isinstance(entry.get(key), kind):
+        name = kind.__name__ if isinstance(kind, type) else "number"
+        raise DataError(f"{where}: expected {key!r} as {name}, found {entry.get(key)!r}")
+    return entry[key]
+
+
+def _vector(entry: dict, key: str, length: int, where: str) -> np.ndarray:
+    values = entry.get(key)
+    try:
+        if isinstance(values, list) and len(values) == length and not any(isinstance(v, str) for v in values):
+            return np.array(values, dtype=np.float64).reshape(length)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    found = f"a list of {len(values)}" if isinstance(values, list) else repr(values)
+    raise DataError(f"{where}: expected {key!r} to be {length} numbers, found {found}")
+
+
+def _keypoints(entry: dict, order: list[int], where: str) -> np.ndarray:
+    values = _vector(entry, "keypoints", 3 * len(order), where).reshape(-1, 3)[order]
+    points, visibility = values[:, :2], values[:, 2]
+    if not np.isin(visibility, (0, 1, 2)).all():
+        raise DataError(f"{where}: expected visibility 0, 1 or 2 in 'keypoints', found {visibility.tolist()}")
+    if not np.isfinite(points[visibility > 0]).all():
+        raise DataError(f"{where}: a visible keypoint is not a finite number")
+    return np.where(visibility[:, None] > 0, points, np.nan)
+
+
+def _size(image: dict, where: str) -> tuple[float, float] | None:
+    if "width" not in image and "height" not in image:
+        return None
+    width, height = (_field(image, key, int | float, where) for key in ("width", "height"))
+    if not (width > 0 and height > 0):
+        raise DataError(f"{where}: expected a positive width and height, found {width!r} x {height!r}")
+    return width, height
+
+
+def _family(category: dict) -> str:
+    family = str(category.get("supercategory", ""))
+    return family if family.endswith("idae") else family_of(category["name"])
+
+
+def _names(file: Path, category: dict) -> tuple[str, ...]:
+    names = category.get("keypoints", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise DataError(f"{file}: category {category['id']!r}: expected 'keypoints' to be a list of names")
+    return tuple(names)
+
+
+def _scheme(file: Path, categories: list[dict], labels: bool) -> Scheme:
+    choices = {_names(file, category) for category in categories}
+    if len(choices) > 1:
+        raise DataError(f"{file}: the categories have different keypoints: read it with a scheme")
+    (names,) = choices
+    if labels and not names:
+        raise DataError(f"{file}: the categories name no keypoints: read it with a scheme")
+    known = [scheme for scheme in SCHEMES.values() if scheme.landmarks == names]
+    if known:
+        return known[0]
+    try:
+        return Scheme(f"coco{len(names)}", names, _flip_pairs(names))
+    except ValueError as error:
+        raise DataError(f"{file}: {error}") from None
+
+
+def _flip_pairs(names: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
+    """Pair left_x with right_x, and L_x with R_x."""
+    right = {"left": "right", "Left": "Right", "LEFT": "RIGHT", "l": "r", "L": "R"}
+    partners = [re.sub(r"^(left|Left|LEFT|l|L)(?=[_ -])", lambda m: right[m[1]], name) for name in names]
+    return tuple(
+        (index, names.index(partner))
+        for index, (name, partner) in enumerate(zip(names, partners, strict=True))
+        if partner != name and partner in names
+    )
+
+
+def _order(file: Path, category: dict, scheme: Scheme) -> list[int]:
+    """Return which of the category's keypoints each landmark of the scheme is."""
+    names = _names(file, category) or scheme.landmarks
+    if sorted(names) != sorted(scheme.landmarks):
+        raise DataError(
+            f"{file}: category {category['id']!r}: expected the keypoints of scheme {scheme.name}, "
+            f"{', '.join(scheme.landmarks)}; found {', '.join(names)}"
+        )
+    return [names.index(landmark) for landmark in scheme.landmarks]
+
+
+def _refuse_repeated_files(file: Path, images: list[dict]) -> None:
+    name, count = Counter(image["file_name"] for image in images).most_common(1)[0]
+    if count > 1:
+        raise DataError(f"{file}: {count} entries of 'images' have the file_name {name!r}")

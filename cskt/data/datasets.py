@@ -1,0 +1,288 @@
+"""Labeled and unlabeled data sets over a crop cache, and the batches that methods ask for.
+
+A batch is a function of (seed, step) alone, so a run that is stopped and resumed sees the batches it would have seen.
+Pictures are gathered from one memory-mapped file and turned into views as a whole batch.
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image, ImageOps
+from tqdm.auto import tqdm
+
+from cskt import geometry
+from cskt.data.augment import (
+    Augmentation,
+    View,
+    change_colors,
+    paint_rectangles,
+    random_view,
+    take_view,
+    view_landmarks,
+)
+from cskt.data.table import Annotations
+from cskt.errors import DataError
+from cskt.files import atomic_path, write_csv
+from cskt.landmarks import Scheme
+
+CACHE_VERSION = 1
+
+
+@dataclass(frozen=True)
+class UnlabeledSet:
+    """Crops without landmarks: there is no field that could hold one.
+
+    Attributes:
+        table: image, species, family, ... of each crop, N rows; no landmark column.
+        crops: uint8 [N, C, C, 3], the plain crop in the middle of a wider one.
+        size: side of the plain crop, the network's input, pixels.
+        scheme: the landmarks that a method is to find (names and mirror pairs).
+        to_crop: from image pixels to the plain crop's pixels, [N, 2, 3], float64.
+        norm: what errors are divided by, sqrt(w * h) of the box in image pixels, [N].
+    """
+
+    table: pd.DataFrame
+    crops: np.ndarray
+    size: int
+    scheme: Scheme
+    to_crop: torch.Tensor
+    norm: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    def take(self, indices: np.ndarray | torch.Tensor) -> torch.Tensor:
+        """Cached crops [B, C, C, 3] (uint8) of the given rows."""
+        return torch.from_numpy(self.crops[np.asarray(indices)])
+
+    def subset(self, rows: np.ndarray) -> "UnlabeledSet":
+        """The given rows only; their crops are copied into memory."""
+        return UnlabeledSet(self.table.iloc[rows].reset_index(drop=True), self.crops[rows], self.size, self.scheme,
+                            self.to_crop[rows], self.norm[rows])  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LabeledSet(UnlabeledSet):
+    """Crops with landmarks.
+
+    Attributes:
+        landmarks_crop: in the plain crop's pixels, [N, L, 2], float32; NaN where missing.
+    """
+
+    landmarks_crop: torch.Tensor
+
+    def __post_init__(self):
+        if len(self) == 0:
+            raise DataError("a labeled set without an image")
+
+    def joined(self, other: UnlabeledSet, rows: np.ndarray, landmarks_crop: torch.Tensor) -> "LabeledSet":
+        """This set and the given rows of another one with (pseudo-)landmarks [n, L, 2] in its plain crops' pixels."""
+        return replace(
+            self,
+            table=pd.concat([self.table, other.table.iloc[rows]], ignore_index=True),
+            crops=np.concatenate([self.crops, other.crops[rows]]),
+            to_crop=torch.cat([self.to_crop, other.to_crop[rows]]),
+            norm=np.concatenate([self.norm, other.norm[rows]]),
+            landmarks_crop=torch.cat([self.landmarks_crop, landmarks_crop.float()]),
+        )
+
+
+@dataclass(frozen=True)
+class LabeledBatch:
+    """Views of labeled crops.
+
+    Attributes:
+        images: [B, 3, size, size] from 0 to 1.
+        landmarks: in the view's pixels, [B, L, 2]; NaN where missing.
+        indices: rows of the data set, [B].
+    """
+
+    images: torch.Tensor
+    landmarks: torch.Tensor
+    indices: torch.Tensor
+
+
+@dataclass(frozen=True)
+class UnlabeledBatch:
+    """Two views of the same unlabeled crops: one for the teacher, one for the student.
+
+    Attributes:
+        weak, strong: [B, 3, size, size] from 0 to 1.
+        weak_view, strong_view: of the plain crop.
+        indices: rows of the data set, [B].
+    """
+
+    weak: torch.Tensor
+    strong: torch.Tensor
+    weak_view: View
+    strong_view: View
+    indices: torch.Tensor
+
+
+def unlabeled_set(annotations: Annotations, size: int, context: float, cache: str | Path) -> UnlabeledSet:
+    """Make a data set that cannot see a landmark, whatever the annotations hold; see `crop_cache`."""
+    return _crop_set(annotations.without_landmarks(), size, context, cache)
+
+
+def labeled_set(annotations: Annotations, size: int, context: float, cache: str | Path) -> LabeledSet:
+    """Make a data set of crops with their landmarks; see `crop_cache`."""
+    crops = _crop_set(annotations.without_landmarks(), size, context, cache)
+    kept = annotations.select(crops.table["image"])
+    landmarks = geometry.apply(crops.to_crop, torch.from_numpy(kept.landmarks)).float()
+    return LabeledSet(**vars(crops), landmarks_crop=landmarks)
+
+
+def _crop_set(annotations: Annotations, size: int, context: float, cache: str | Path) -> UnlabeledSet:
+    crops, readable = crop_cache(annotations, size, context, cache)
+    kept = annotations if readable.all() else annotations.select(annotations.table["image"][readable])
+    to_crop = geometry.crop_matrix(torch.from_numpy(kept.boxes), size)
+    return UnlabeledSet(kept.table, crops, size, kept.scheme, to_crop, kept.norm)
+
+
+def crop_cache(
+    annotations: Annotations, size: int, context: float, folder: str | Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """Crop every face once, into one memory-mapped file that later runs find again.
+
+    The file's name is a fingerprint of the images (path, size, time of change), the boxes and the geometry. An image
+    that cannot be decoded is left out and named in the `.problems.csv` beside the file.
+
+    Args:
+        annotations: which faces; landmarks are not looked at.
+        size: side of the plain crop, pixels.
+        context: how much wider the cached crop is.
+        folder: where the file is.
+
+    Returns:
+        crops uint8 [n, C, C, 3] of the images that could be read, and which of the N rows those are [N] (bool).
+
+    Raises:
+        DataError: no image can be read.
+    """
+    side = cached_side(size, context)
+    key = hashlib.sha256(f"{CACHE_VERSION} {size} {side}".encode())
+    for path, box in zip(annotations.table["path"], annotations.boxes, strict=True):
+        state = Path(path).stat()
+        key.update(f"{path} {state.st_size} {state.st_mtime_ns} {box.tolist()}".encode())
+    file = Path(folder) / f"crops_{size}_{key.hexdigest()[:16]}.npy"
+    problems = file.with_suffix(".problems.csv")
+    if not file.exists():
+        unreadable = _write_crops(annotations, size, side, file)
+        write_csv(problems, pd.DataFrame(unreadable, columns=["image", "file", "problem"]))
+    readable = ~annotations.table["image"].isin(pd.read_csv(problems)["image"]).to_numpy()
+    if not readable.any():
+        raise DataError(f"none of the {len(annotations)} images can be read; {problems} says why for each")
+    if not readable.all():
+        tqdm.write(f"{(~readable).sum()} of {len(readable)} images cannot be read and are left out: see {problems}")
+    return np.load(file, mmap_mode="r"), readable
+
+
+def cached_side(size: int, context: float) -> int:
+    """Side C of the cached crop: `size * context`, with a whole number of pixels on either side of the plain crop."""
+    return size + 2 * round(size * (context - 1) / 2)
+
+
+def _write_crops(annotations: Annotations, size: int, side: int, file: Path) -> list[tuple[str, str, str]]:
+    crops, unreadable = [], []
+    rows = zip(annotations.table["image"], annotations.table["path"], annotations.boxes, strict=True)
+    for name, path, box in tqdm(list(rows), desc="crops", unit="image", leave=False):
+        try:
+            crops.append(crop_image(read_image(path), box, size, side))
+        except DataError as error:
+            unreadable.append((name, path, str(error)))
+    with atomic_path(file) as temporary:
+        np.save(temporary, np.stack(crops) if crops else np.zeros((0, side, side, 3), np.uint8))
+    return unreadable
+
+
+def read_image(path: str | Path) -> Image.Image:
+    """Decode a picture wholly, as RGB and upright (EXIF).
+
+    Raises:
+        DataError: it cannot be read; the message says why.
+    """
+    try:
+        with Image.open(path) as picture:
+            return ImageOps.exif_transpose(picture).convert("RGB")
+    # PIL raises these, and struct.error and others as ValueError, for damaged files
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path}: not a readable image ({error})") from error
+
+
+def crop_image(picture: Image.Image, box: np.ndarray, size: int, side: int) -> np.ndarray:
+    """Cut the square around a box, `side` pixels wide where the box's own square is `size`; black outside.
+
+    Returns:
+        uint8 [side, side, 3]
+    """
+    to_crop = geometry.crop_matrix(torch.as_tensor(np.asarray(box, float))[None], size)[0]
+    scale = float(to_crop[0, 0])
+    margin = (side - size) / 2
+    # where the wider square begins, in the picture's pixel edges (a pixel's center is half a pixel inside)
+    left, top = ((-0.5 - margin - to_crop[:, 2]) / scale + 0.5).tolist()
+    length = side / scale
+    beyond = max(0.0, -left, -top, left + length - picture.width, top + length - picture.height)
+    pad = int(np.ceil(beyond)) + 1
+    first_x, first_y = max(0, int(left) - 2), max(0, int(top) - 2)
+    window = picture.crop((first_x, first_y, min(picture.width, int(left + length) + 3),
+                           min(picture.height, int(top + length) + 3)))  # fmt: skip
+    canvas = Image.new("RGB", (window.width + 2 * pad, window.height + 2 * pad))
+    canvas.paste(window, (pad, pad))
+    x, y = left - first_x + pad, top - first_y + pad
+    # BICUBIC filters over the source's pixels when it shrinks, so nothing aliases
+    return np.asarray(canvas.resize((side, side), Image.Resampling.BICUBIC, box=(x, y, x + length, y + length)))
+
+
+def batch_indices(count: int, batch: int, seed: int, step: int) -> np.ndarray:
+    """Rows of batch `step`, [batch]: every row once per pass, in an order of its own for each pass."""
+    first = step * batch
+    passes = range(first // count, (first + batch - 1) // count + 1)
+    orders = [np.random.default_rng([seed, p]).permutation(count) for p in passes]
+    start = first - passes[0] * count
+    return np.concatenate(orders)[start : start + batch]
+
+
+def labeled_batch(
+    data: LabeledSet,
+    indices: np.ndarray,
+    augmentation: Augmentation,
+    generator: torch.Generator,
+    device: torch.device,
+) -> LabeledBatch:
+    """Views of labeled crops, each with its landmarks."""
+    view = random_view(len(indices), data.size, augmentation, generator).to(device)
+    images = _picture(data, indices, view, augmentation, generator, device)
+    landmarks = data.landmarks_crop[indices].to(device)
+    landmarks = view_landmarks(landmarks, view, data.scheme.flip_permutation)
+    return LabeledBatch(images, landmarks, torch.as_tensor(indices))
+
+
+def unlabeled_batch(
+    data: UnlabeledSet,
+    indices: np.ndarray,
+    weak: Augmentation,
+    strong: Augmentation,
+    generator: torch.Generator,
+    device: torch.device,
+) -> UnlabeledBatch:
+    """A weak and a strong view of each crop, and the geometry between them."""
+    views = [random_view(len(indices), data.size, a, generator).to(device) for a in (weak, strong)]
+    images = [_picture(data, indices, v, a, generator, device) for v, a in zip(views, (weak, strong))]
+    return UnlabeledBatch(*images, *views, torch.as_tensor(indices))
+
+
+def plain_images(data: UnlabeledSet, indices: np.ndarray, device: torch.device) -> torch.Tensor:
+    """The plain crops as the network sees them in evaluation, [B, 3, size, size] from 0 to 1."""
+    margin = (data.crops.shape[1] - data.size) // 2
+    inner = slice(margin, margin + data.size)
+    return data.take(indices)[:, inner, inner].to(device).permute(0, 3, 1, 2).float().div_(255)
+
+
+def _picture(data, indices, view, augmentation, generator, device):
+    images = take_view(data.take(indices).to(device), view, data.size)
+    images = change_colors(images, augmentation.color, generator)
+    return paint_rectangles(images, augmentation.cutout, generator)

@@ -1,0 +1,217 @@
+"""The one annotation table, and the report of what its reader found wrong."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cskt.errors import DataError
+from cskt.landmarks import Scheme, combine, shared_landmarks
+
+_PROBLEM_COLUMNS = ["image", "file", "line", "problem", "action"]
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """Annotated images of one landmark scheme.
+
+    Attributes:
+        table: one row per face: image (a unique name), path (the image file), species, family, split, the box
+            x, y, w, h and, unless read without labels, <landmark>_x and <landmark>_y of each landmark; all in image
+            pixels, NaN where a landmark is missing.
+        scheme: what the landmarks are.
+        problems: what the reader found: image, file, line, problem, action ("excluded" or "kept").
+    """
+
+    table: pd.DataFrame
+    scheme: Scheme
+    problems: pd.DataFrame
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def has_landmarks(self) -> bool:
+        """Whether the table has landmark columns at all."""
+        return set(landmark_columns(self.scheme)) <= set(self.table.columns)
+
+    @property
+    def landmarks(self) -> np.ndarray:
+        """Landmarks in image pixels, [N, L, 2]; NaN where missing."""
+        if not self.has_landmarks:
+            raise DataError("these annotations were read without labels: they have no landmarks")
+        return self.table[landmark_columns(self.scheme)].to_numpy(float).reshape(len(self), -1, 2)
+
+    @property
+    def boxes(self) -> np.ndarray:
+        """Face boxes x, y, w, h in image pixels, [N, 4]."""
+        return self.table[["x", "y", "w", "h"]].to_numpy(float)
+
+    @property
+    def norm(self) -> np.ndarray:
+        """The length that errors are divided by, sqrt(w * h), in image pixels, [N]."""
+        return np.sqrt(self.boxes[:, 2] * self.boxes[:, 3])
+
+    def select(self, names: Iterable[str]) -> "Annotations":
+        """Return the named images only, in the order of the names; the report of problems stays whole.
+
+        Raises:
+            DataError: an unknown name, or one that occurs twice.
+        """
+        names = list(names)
+        if len(set(names)) < len(names):
+            raise DataError(f"image {Counter(names).most_common(1)[0][0]!r} is selected twice")
+        rows = pd.Index(self.table["image"]).get_indexer(names)
+        if (rows < 0).any():
+            unknown = [name for name, row in zip(names, rows, strict=True) if row < 0]
+            raise DataError(f"{len(unknown)} of {len(names)} selected images are not annotated: {some(unknown)}")
+        return replace(self, table=self.table.iloc[rows].reset_index(drop=True))
+
+    def without(self, names: Iterable[str], why: str) -> "Annotations":
+        """Return the other images only; each one left out is reported with the reason."""
+        out = self.table["image"].isin(set(names))
+        left_out = self.table[out]
+        report = pd.DataFrame({"image": left_out["image"], "file": left_out["path"], "problem": why})
+        report = report.assign(line=pd.NA, action="excluded")[_PROBLEM_COLUMNS].astype({"line": "Int64"})
+        problems = pd.concat([self.problems, report], ignore_index=True) if len(report) else self.problems
+        return replace(self, table=self.table[~out].reset_index(drop=True), problems=problems)
+
+    def without_landmarks(self) -> "Annotations":
+        """Return the same images with no landmark column: what unlabeled data may know."""
+        return replace(self, table=self.table.drop(columns=landmark_columns(self.scheme), errors="ignore"))
+
+    def convert(self, scheme: Scheme) -> "Annotations":
+        """Return the same images in another scheme.
+
+        A landmark of the other scheme is filled where this scheme gives its place; one that has no counterpart,
+        or of which only a mean with others is known (an eye corner, from the eye), is NaN.
+        """
+        shared = shared_landmarks(self.scheme, scheme)
+        landmarks = np.full((len(self), len(scheme.landmarks), 2), np.nan)
+        alone = np.count_nonzero(shared.from_b, axis=1) == 1
+        landmarks[:, shared.from_b[alone].argmax(axis=1)] = combine(shared.from_a[alone], self.landmarks)
+        table = self.without_landmarks().table
+        return replace(self, table=with_landmarks(table, scheme, landmarks), scheme=scheme)
+
+    def summary(self) -> str:
+        """Return one line: how many faces there are, and the problems of each kind with their first images."""
+        images: dict[tuple[str, str], list[str]] = {}
+        for image, problem, action in self.problems[["image", "problem", "action"]].itertuples(index=False):
+            images.setdefault((action, problem.split(":")[0]), []).append(image)
+        kinds = [f"{action} {len(names):,}: {kind} ({some(names)})" for (action, kind), names in sorted(images.items())]
+        faces = f"{len(self):,} face{'' if len(self) == 1 else 's'}"
+        return "; ".join([faces, *(kinds or ["no problems"])])
+
+
+class ProblemLog:
+    """Collects what a reader finds wrong with single images; raises at once for an exclusion when strict."""
+
+    def __init__(self, strict: bool) -> None:
+        self._strict = strict
+        self._rows: list[tuple] = []
+
+    def exclude(self, image: str, file: str | Path, problem: str, line: int | None = None) -> None:
+        """Note that an image, or a second mention of it, is left out; in strict mode raise DataError."""
+        if self._strict:
+            place = f"{file}, line {line}" if line else file
+            raise DataError(f"{place}: image {image!r}: {problem}")
+        self._rows.append((image, str(file), line, problem, "excluded"))
+
+    def keep(self, image: str, file: str | Path, problem: str, line: int | None = None) -> None:
+        """Note something odd about an image that stays in the table."""
+        self._rows.append((image, str(file), line, problem, "kept"))
+
+    def table(self) -> pd.DataFrame:
+        """Return the problems, one a row."""
+        return pd.DataFrame(self._rows, columns=_PROBLEM_COLUMNS).astype({"line": "Int64"})
+
+
+def concatenate(parts: list[Annotations]) -> Annotations:
+    """Put annotations of one scheme together.
+
+    Raises:
+        DataError: an image name stands in two of them.
+    """
+    table = pd.concat([part.table for part in parts], ignore_index=True)
+    repeated = table["image"][table["image"].duplicated()].tolist()
+    if repeated:
+        raise DataError(f"{len(repeated)} image names stand in more than one file of a role: {some(repeated)}")
+    filled = [part.problems for part in parts if len(part.problems)]
+    problems = pd.concat(filled, ignore_index=True) if filled else parts[0].problems
+    return Annotations(table, parts[0].scheme, problems)
+
+
+def landmark_columns(scheme: Scheme) -> list[str]:
+    """Return the table's landmark columns of a scheme, x before y."""
+    return [f"{landmark}_{axis}" for landmark in scheme.landmarks for axis in "xy"]
+
+
+def with_landmarks(table: pd.DataFrame, scheme: Scheme, landmarks: np.ndarray) -> pd.DataFrame:
+    """Return the table with the landmark columns of a scheme added; landmarks [N, L, 2] in image pixels."""
+    columns = landmark_columns(scheme)
+    values = pd.DataFrame(landmarks.reshape(len(table), len(columns)), columns=columns, index=table.index)
+    return pd.concat([table, values], axis=1)
+
+
+def box_problem(box: tuple[float, ...], size: tuple[float, float] | None = None) -> str | None:
+    """Return what makes a box x, y, w, h unusable in an image of size (width, height), None if nothing does."""
+    x, y, w, h = box
+    told = f"x={x:g} y={y:g} w={w:g} h={h:g}"
+    if not np.isfinite(box).all() or w <= 0 or h <= 0:
+        return f"box without a size: {told}"
+    if size is not None and (x >= size[0] or y >= size[1] or x + w <= 0 or y + h <= 0):
+        return f"box outside the image: {told} in {size[0]:g} x {size[1]:g}"
+    return None
+
+
+def annotations(
+    rows: pd.DataFrame,
+    scheme: Scheme,
+    problems: ProblemLog,
+    source: str | Path,
+    landmarks: np.ndarray | None = None,
+    sizes: np.ndarray | None = None,
+) -> Annotations:
+    """Put together what a reader has read, and report the odd landmarks.
+
+    Args:
+        rows: the table without landmark columns.
+        scheme: what the landmarks are.
+        problems: the reader's log so far.
+        source: the file to name if nothing is left.
+        landmarks: in image pixels, [N, L, 2]; None when read without labels.
+        sizes: width and height of each image in pixels, [N, 2]; NaN, or None, where not known.
+
+    Raises:
+        DataError: no row is left.
+    """
+    if rows.empty:
+        found = problems.table()
+        first = "; the first: {image!r}: {problem} ({file})".format(**found.iloc[0]) if len(found) else ""
+        raise DataError(f"{source}: none of its images can be used{first}")
+    if landmarks is not None:
+        if sizes is not None:
+            _report_landmarks_outside(rows, scheme, landmarks, sizes, problems)
+        for row in np.flatnonzero(np.isnan(landmarks).any(axis=-1).all(axis=-1)):
+            problems.keep(rows["image"].iloc[row], rows["path"].iloc[row] or source, "no landmark is annotated")
+        rows = with_landmarks(rows, scheme, landmarks)
+    return Annotations(rows, scheme, problems.table())
+
+
+def _report_landmarks_outside(
+    rows: pd.DataFrame, scheme: Scheme, landmarks: np.ndarray, sizes: np.ndarray, problems: ProblemLog
+) -> None:
+    # pixels are centered at integers, so the image ends half a pixel beyond its last center
+    outside = ((landmarks < -0.5) | (landmarks > sizes[:, None] - 0.5)).any(axis=-1)
+    for row in np.flatnonzero(outside.any(axis=-1)):
+        names = ", ".join(scheme.landmarks[index] for index in np.flatnonzero(outside[row]))
+        problems.keep(rows["image"].iloc[row], rows["path"].iloc[row], f"landmark outside the image: {names}")
+
+
+def some(names: list[str], count: int = 3) -> str:
+    """Return the first names as text, and how many more there are."""
+    more = f" and {len(names) - count} more" if len(names) > count else ""
+    return ", ".join(map(repr, names[:count])) + more

@@ -1,0 +1,12 @@
+"""What is raised when something the user gave is at fault: the command line shows the message, not a traceback."""
+
+
+class DataError(ValueError):
+    """A file given by the user is missing, damaged or does not fit another one.
+
+    Its message is one line, fit to be shown as it is: which file, which line or entry, what was expected.
+    """
+
+
+class ConfigError(DataError):
+    """A params file or an override does not fit the configuration."""

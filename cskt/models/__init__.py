@@ -1,0 +1,84 @@
+"""The landmark networks: a backbone, a head, and what their maps mean."""
+
+import torch
+from torch import nn
+
+from cskt.models import losses
+from cskt.models.hrnet import HRNet
+from cskt.models.unet import UNet
+
+# name -> (network of L maps with weights of that name, input pixels per heatmap cell)
+NETWORKS = {
+    "unet_small": (lambda landmarks, weights: UNet(landmarks, width=32), 2),
+    "unet": (lambda landmarks, weights: UNet(landmarks, width=48), 2),
+    "hrnet_w18": (lambda landmarks, weights: HRNet(landmarks, "hrnet_w18", weights), 4),
+    "hrnet_w18_small": (lambda landmarks, weights: HRNet(landmarks, "hrnet_w18_small", weights), 4),
+    "hrnet_w32": (lambda landmarks, weights: HRNet(landmarks, "hrnet_w32", weights), 4),
+}
+# of the colors of ImageNet, which all inputs are normalized with
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class LandmarkNet(nn.Module):
+    """A network with all that is needed to use it: its name, landmark scheme, input size and what its maps mean.
+
+    Args:
+        name: one of `NETWORKS`.
+        scheme: name of the landmark scheme that the maps follow.
+        landmarks: how many, L.
+        size: side of the crop it is meant for, pixels.
+        output: what its maps mean, one of `losses.OUTPUTS`.
+        weights: name of timm weights to start the backbone from ("" for none).
+    """
+
+    def __init__(self, name: str, scheme: str, landmarks: int, size: int, output: str, weights: str = ""):
+        super().__init__()
+        if name not in NETWORKS:
+            raise ValueError(f"MODEL.NAME {name!r} is not one of {', '.join(NETWORKS)}")
+        build, self.stride = NETWORKS[name]
+        self.net = build(landmarks, weights)
+        self.spec = {"name": name, "scheme": scheme, "landmarks": landmarks, "size": size, "output": output}
+        self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)
+
+    @property
+    def output(self) -> str:
+        return self.spec["output"]
+
+    @property
+    def size(self) -> int:
+        return self.spec["size"]
+
+    @property
+    def cells(self) -> int:
+        """Side of the heatmaps, cells."""
+        return -(-self.size // self.stride)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Raw maps [B, L, cells, cells] of images [B, 3, size, size] with values from 0 to 1."""
+        x = (images - self.mean) / self.std
+        return self.net(x.contiguous(memory_format=torch.channels_last)).float()
+
+    def heatmaps(self, images: torch.Tensor) -> torch.Tensor:
+        """Heatmaps [B, L, cells, cells], peak about 1, of images [B, 3, size, size]."""
+        return losses.to_heatmaps(self(images), self.output)
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of a name, "auto" being the GPU where there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def pick_precision(name: str, device: torch.device) -> str:
+    """The precision of a name, "auto" being bfloat16 on a GPU and on CPUs that compute in it (several times quicker)."""
+    if name == "auto":
+        fast = device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return "bfloat16" if fast else "float32"
+    return name
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Context in which a network runs in `precision` ("float32" or "bfloat16")."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")

@@ -1,0 +1,128 @@
+"""Saving and loading networks: our own files, and those of the original project by a checked key mapping.
+
+A checkpoint is a dictionary of plain types: `spec` (what `LandmarkNet` is built from), `weights`, and `note` (which
+run made it). It is read with `weights_only=True`: a file that would run code is refused.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cskt.errors import DataError
+from cskt.files import atomic_path
+from cskt.landmarks import SharedLandmarks
+from cskt.models import LandmarkNet
+
+# where the original project's files keep their weights
+_ORIGINAL_KEYS = ("student_state_dict", "state_dict")
+
+
+def save(path: str | Path, net: LandmarkNet, note: dict[str, Any] | None = None) -> None:
+    """Write a network whole or not at all."""
+    weights = {key: value.detach().cpu() for key, value in net.net.state_dict().items()}
+    with atomic_path(path) as temporary:
+        torch.save({"spec": net.spec, "weights": weights, "note": note or {}}, temporary)
+
+
+def load(path: str | Path) -> LandmarkNet:
+    """Read a network that `save` wrote, in evaluation mode on the CPU.
+
+    Raises:
+        DataError: no such file, not one of ours, or weights that do not fit its own spec.
+    """
+    content = _read(path)
+    if not isinstance(content, dict) or not {"spec", "weights"} <= content.keys():
+        raise DataError(f"{path}: not a cskt checkpoint (no 'spec' and 'weights' in it); for a file of the original "
+                        "project use HUMAN.CHECKPOINT or checkpoints.load_original")  # fmt: skip
+    net = LandmarkNet(**content["spec"])
+    _fill(net.net, content["weights"], path)
+    return net.eval()
+
+
+def load_original(path: str | Path, scheme: str, landmarks: int, size: int = 256) -> LandmarkNet:
+    """Read a checkpoint of the original project or of the HRNet authors as our HRNet-W18.
+
+    Takes `HR18-AFLW.pth` (bare weights, or under `state_dict`), `*_pretrain.pth` (`state_dict`) and `*.pth.tar`
+    (`student_state_dict`), with or without `module.` before each name.
+
+    Raises:
+        DataError: the file cannot be read, or a weight in it or in the network has no counterpart of its shape; all
+            such names are in the message.
+    """
+    content = _read(path)
+    for key in _ORIGINAL_KEYS:
+        if isinstance(content, dict) and key in content:
+            content = content[key]
+            break
+    if not isinstance(content, dict) or not any(torch.is_tensor(value) for value in content.values()):
+        raise DataError(f"{path}: holds no weights, neither bare nor under {' or '.join(_ORIGINAL_KEYS)}")
+    net = LandmarkNet("hrnet_w18", scheme, landmarks, size, output="linear")
+    _fill(net.net, {original_key(key): value for key, value in content.items()}, path)
+    return net.eval()
+
+
+def original_key(key: str) -> str:
+    """Our name of a weight of the original network: the backbone's under `backbone.`, the head's as they are."""
+    key = re.sub(r"^module\.", "", key)
+    return key if key.startswith("head.") else f"backbone.{key}"
+
+
+def transfer(source: LandmarkNet, target: LandmarkNet, shared: SharedLandmarks) -> None:
+    """Start `target` from `source`: all weights but the last layer's, and there the maps of shared landmarks.
+
+    A landmark of the target that is the mean of several of the source starts from the mean of their filters; one
+    without a counterpart keeps its random start.
+
+    Args:
+        source: the trained network.
+        target: written into; the same architecture.
+        shared: `shared_landmarks(source scheme, target scheme)`.
+    """
+    if source.spec["name"] != target.spec["name"]:
+        raise ValueError(f"cannot start a {target.spec['name']} from a {source.spec['name']}: other architecture")
+    own = target.net.state_dict()
+    last = [key for key in own if key.startswith("head.")]
+    last = [key for key in last if key.rsplit(".", 1)[0] == last[-1].rsplit(".", 1)[0]]
+    weights = dict(source.net.state_dict())
+    from_source = torch.as_tensor(shared.from_a, dtype=torch.float32)
+    from_target = torch.as_tensor(shared.from_b, dtype=torch.float32)
+    for key in last:
+        given = weights[key].flatten(1) if weights[key].ndim > 1 else weights[key][:, None]
+        new = own[key].clone()
+        for row_source, row_target in zip(from_source, from_target):
+            for landmark in row_target.nonzero()[:, 0]:
+                new[landmark] = (row_source @ given).view_as(new[landmark])
+        weights[key] = new
+    target.net.load_state_dict(weights)
+
+
+def _read(path: str | Path) -> Any:
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path}: no such checkpoint")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises a different type for each kind of damage
+        first = str(error).strip().splitlines()[0][:200]
+        raise DataError(f"{path}: cannot be read as a checkpoint of plain weights ({first})") from error
+
+
+def _fill(net: torch.nn.Module, weights: dict[str, torch.Tensor], path: str | Path) -> None:
+    """Load weights that must match in every name and shape."""
+    own = net.state_dict()
+    # older files lack this counter, which nothing here uses
+    optional = {key for key in own if key.endswith("num_batches_tracked")}
+    missing = sorted(own.keys() - weights.keys() - optional)
+    extra = sorted(weights.keys() - own.keys())
+    wrong = [
+        f"{key} is {tuple(weights[key].shape)}, expected {tuple(own[key].shape)}"
+        for key in sorted(own.keys() & weights.keys())
+        if weights[key].shape != own[key].shape
+    ]
+    if missing or extra or wrong:
+        parts = [f"{what}: {', '.join(names[:8])}{' ...' if len(names) > 8 else ''}"
+                 for what, names in (("missing", missing), ("unexpected", extra), ("wrong shape", wrong)) if names]  # fmt: skip
+        raise DataError(f"{path}: the weights do not fit the network; {'; '.join(parts)}")
+    net.load_state_dict({**{key: own[key] for key in optional}, **weights})

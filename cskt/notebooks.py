@@ -1,0 +1,206 @@
+"""Executing one notebook as a run, headlessly: papermill with its known traps closed."""
+
+import ast
+import difflib
+import json
+import re
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cskt import config as configuration
+
+PARAMETERS = ("config", "overrides", "run_dir")
+PROGRESS_SECONDS = 10  # a progress bar reaches the log at most this often
+START_TIMEOUT = 180  # seconds a kernel may take to start, on a busy machine
+
+
+class NotebookError(RuntimeError):
+    """A notebook could not be executed to its end. The message says why and where to look."""
+
+
+def execute(
+    notebook: str | Path, run_dir: str | Path, config: str | Path, overrides: dict[str, Any] | None = None
+) -> Path:
+    """Execute a notebook into a run folder; to be called once per process, from the project's root.
+
+    While it runs the notebook stands in `running.ipynb`; after that in `executed.ipynb`, or in `failed.ipynb` with the
+    traceback. What its cells print goes to `log.txt` and, each line with the run's name before it, to the terminal.
+
+    Args:
+        notebook: a notebook whose cell tagged "parameters" assigns `config`, `overrides` and `run_dir`.
+        run_dir: the run folder.
+        config: the params file.
+        overrides: dotted config keys and their values.
+
+    Returns:
+        The path of `executed.ipynb`.
+
+    Raises:
+        NotebookError: the parameters do not fit, a cell failed, the kernel died, or the notebook ended without
+            writing `summary.json`.
+        SystemExit: with status 143, after SIGTERM.
+    """
+    notebook, run_dir, overrides = Path(notebook), Path(run_dir), overrides or {}
+    check_parameters(notebook)
+    configuration.load(config, overrides)  # a mistake in the config is told now, not after the kernel has started
+
+    run_dir.mkdir(parents=True, exist_ok=True)
+    running, executed, failed = (run_dir / f"{name}.ipynb" for name in ("running", "executed", "failed"))
+    summary = run_dir / "summary.json"
+    started = time.time()
+    done = False
+    with _log(run_dir) as log, _exit_on_sigterm():
+        log(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC: {notebook}, config {config}, overrides {overrides}")
+        try:
+            _run_cells(notebook, running, {"config": str(config), "overrides": overrides, "run_dir": str(run_dir)}, log)
+            if not summary.exists() or summary.stat().st_mtime < started:
+                raise NotebookError(f"ended without run.finish(...): there is no new {summary}")
+            done = True
+        except NotebookError as error:
+            raise NotebookError(f"{notebook}: {error} (see {failed})") from None
+        finally:
+            if running.exists():
+                running.replace(executed if done else failed)
+            log(f"{'done' if done else 'FAILED'} after {time.time() - started:.0f} s")
+    failed.unlink(missing_ok=True)
+    return executed
+
+
+def _run_cells(notebook: Path, output: Path, parameters: dict[str, Any], log: Callable[[str], None]) -> None:
+    """Execute the cells of `notebook` into `output`, which is rewritten after each cell."""
+    # imported here, because the rest of the library must work without Jupyter
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+    from traitlets.config import Config
+
+    # two streams, or a line of one would end in the middle of the other's
+    with (
+        tempfile.TemporaryDirectory(prefix="cskt-") as private,
+        closing(_Lines(log)) as stdout,
+        closing(_Lines(log)) as stderr,
+    ):
+        # a plain "ipc" transport collides between parallel runs, and the ports of "tcp" race
+        kernel = {"transport": "ipc", "connection_file": str(Path(private) / "kernel.json")}
+        try:
+            papermill.execute_notebook(
+                notebook,
+                output,
+                parameters=parameters,
+                progress_bar=False,
+                start_timeout=START_TIMEOUT,
+                stdout_file=stdout,
+                stderr_file=stderr,
+                coalesce_streams=True,  # otherwise each step of a progress bar is one output in the notebook
+                config=Config(KernelManager=kernel),
+            )
+        except PapermillExecutionError as error:
+            log(_without_colors("\n".join(error.traceback)))
+            reason = _without_colors(f"{error.ename}: {error.evalue}")
+            raise NotebookError(f"cell {error.exec_count}: {reason}") from None
+        except DeadKernelError:
+            raise NotebookError("its kernel died, perhaps for want of memory") from None
+
+
+def check_parameters(notebook: str | Path) -> None:
+    """Make sure that a notebook takes the three parameters; papermill itself only warns.
+
+    Args:
+        notebook: the notebook's file.
+
+    Raises:
+        NotebookError: there is not exactly one cell tagged "parameters", or it does not assign one of the names.
+    """
+    notebook = Path(notebook)
+    if not notebook.is_file():
+        raise NotebookError(f"{notebook}: no such notebook")
+    cells = json.loads(notebook.read_text())["cells"]
+    tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+    if len(tagged) != 1:
+        raise NotebookError(f"{notebook}: {len(tagged)} cells are tagged 'parameters', there has to be one")
+    names = assigned_names("".join(tagged[0]["source"]))
+    for parameter in PARAMETERS:
+        if parameter not in names:
+            nearest = difflib.get_close_matches(parameter, names, n=1)
+            hint = f"; did you mean {parameter!r} where it says {nearest[0]!r}?" if nearest else ""
+            raise NotebookError(f"{notebook}: its parameters cell does not assign {parameter!r}{hint}")
+
+
+def assigned_names(source: str) -> list[str]:
+    """Return the plain names that the top level of some Python source assigns, in order.
+
+    Example:
+        >>> assigned_names('config = "a=b"\\nrun_dir: str = "out"')
+        ['config', 'run_dir']
+    """
+    names = []
+    for node in ast.parse(source).body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        names += [target.id for target in targets if isinstance(target, ast.Name)]
+    return names
+
+
+class _Lines:
+    """A text stream that passes on whole lines, and of a progress bar a line now and then."""
+
+    def __init__(self, emit: Callable[[str], None]):
+        self._emit = emit
+        self._rest = ""
+        self._next_progress = 0.0
+
+    def write(self, text: str) -> None:
+        text = (self._rest + text).replace("\r\n", "\n")
+        pieces = re.split(r"(\n|\r(?!\Z))", text)  # a last "\r" may be half of "\r\n"
+        self._rest = pieces.pop()
+        for line, end in zip(pieces[::2], pieces[1::2], strict=True):
+            # a progress bar draws itself over and over, each time ended by "\r"
+            if end == "\r":
+                if not line or time.monotonic() < self._next_progress:
+                    continue
+                self._next_progress = time.monotonic() + PROGRESS_SECONDS
+            self._emit(line)
+
+    def flush(self) -> None:
+        """Do nothing: a part of a line waits for its end."""
+
+    def close(self) -> None:
+        if rest := self._rest.strip("\r"):
+            self._emit(rest)
+
+
+@contextmanager
+def _log(run_dir: Path) -> Iterator[Callable[[str], None]]:
+    """Give a function that writes lines to the run's log and, with the run's name before it, to the terminal."""
+    name = f"{run_dir.parent.name} {run_dir.name}" if run_dir.name.startswith("seed") else run_dir.name
+    with (run_dir / "log.txt").open("a", encoding="utf-8") as file:
+
+        def emit(text: str) -> None:
+            for line in text.split("\n"):
+                print(line, file=file, flush=True)
+                print(f"[{name}] {line}", flush=True)
+
+        yield emit
+
+
+@contextmanager
+def _exit_on_sigterm() -> Iterator[None]:
+    """Turn SIGTERM into SystemExit(143), so that the kernel is shut down and not left alone."""
+
+    def leave(*_: object) -> None:
+        raise SystemExit(143)
+
+    former = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
+def _without_colors(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)

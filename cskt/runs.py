@@ -1,0 +1,249 @@
+"""The run folder: what one execution was given (config, provenance) and what it made (tables, figures, summary).
+
+outputs/<setting>/<run>/[seed<k>/]
+    config.yaml  provenance.json      written by `start`
+    *.csv  figures/  checkpoint.pt    written by the run
+    summary.json                      written last, by `Run.finish`: its presence means that the run is done
+    former/                           what stood here before the run was started anew
+"""
+
+import importlib.metadata
+import json
+import platform
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from cskt import config, files
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PACKAGES = ("torch", "torchvision", "timm", "numpy", "pandas")
+# written by the notebook wrapper while the run is going on, so not to be moved from under it
+WRAPPER_FILES = ("log.txt", "running.ipynb")
+
+
+class RunError(RuntimeError):
+    """A run was refused. The message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One execution and its folder; made by `start`."""
+
+    dir: Path
+    setting: str
+    name: str
+    seed: int
+
+    def save_table(self, table: "pd.DataFrame", name: str) -> Path:
+        """Write `table` to `<name>.csv` in the run folder and return the path."""
+        path = self.dir / f"{name}.csv"
+        files.write_csv(path, table)
+        return path
+
+    def save_figure(self, ax: Any, name: str) -> Path:
+        """Write a figure as PNG and PDF into `figures/`.
+
+        Args:
+            ax: axes, an array of axes, a figure, or anything else with a `figure` (a seaborn grid).
+            name: the file name without suffix.
+
+        Returns:
+            The path of the PNG.
+        """
+        import matplotlib
+
+        first = ax.flat[0] if hasattr(ax, "flat") else ax
+        figure = getattr(first, "figure", first)
+        png, pdf = (self.dir / "figures" / f"{name}{suffix}" for suffix in (".png", ".pdf"))
+        with files.atomic_path(png) as temporary:
+            figure.savefig(temporary, dpi=150)
+        # type 42 keeps text as text; without a date equal figures are equal files
+        with matplotlib.rc_context({"pdf.fonttype": 42}), files.atomic_path(pdf) as temporary:
+            figure.savefig(temporary, metadata={"CreationDate": None})
+        return png
+
+    def finish(self, summary: dict[str, Any]) -> Path:
+        """Write `summary.json`, which marks the run as done: to be called last.
+
+        Args:
+            summary: the run's results, numbers as fractions; NaN is missing. A nested dict becomes dotted columns in
+                `collect`.
+
+        Returns:
+            The path of `summary.json`.
+
+        Raises:
+            ValueError: `summary` uses a name that says which run it is (setting, run, seed, commit, dirty, seconds).
+        """
+        provenance = json.loads((self.dir / "provenance.json").read_text())
+        seconds = (datetime.now(UTC) - datetime.fromisoformat(provenance["started"])).total_seconds()
+        identity = {
+            "setting": self.setting,
+            "run": self.name,
+            "seed": self.seed,
+            "commit": provenance["commit"],
+            "dirty": provenance["dirty"],
+            "seconds": round(seconds, 1),
+        }
+        if taken := sorted(identity.keys() & summary.keys()):
+            raise ValueError(f"summary may not hold {taken}: these names say which run it is")
+        path = self.dir / "summary.json"
+        files.write_json(path, identity | summary)
+        return path
+
+
+def start(run_dir: str | Path, cfg: Any, inputs: dict[str, str] | None = None) -> Run:
+    """Open the folder of a run and write down what it was given.
+
+    A run that was stopped and is started again with the same config and inputs finds its files, so that training can
+    go on from its checkpoint. In any other case (it had finished, or something differs) the run starts anew and the
+    files of the former one are moved to `former/`, where they stay until the next time.
+
+    Args:
+        run_dir: outputs/<setting>/<run>, or outputs/<setting>/<run>/seed<k>.
+        cfg: the resolved config of the run, with SETTING and SEED.
+        inputs: name -> fingerprint of what the run reads (the data, an earlier run's checkpoint).
+
+    Returns:
+        The run.
+
+    Raises:
+        RunError: the folder holds a finished run with another config.
+    """
+    run_dir = Path(run_dir)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    config_text = _dumped(cfg)
+    inputs = inputs or {}
+
+    if (run_dir / "config.yaml").exists():
+        changes = _changes(yaml.safe_load((run_dir / "config.yaml").read_text()), yaml.safe_load(config_text))
+        if changes and (run_dir / "summary.json").exists():
+            raise RunError(
+                f"{run_dir} holds a finished run with another config ({'; '.join(changes)}): "
+                "give another run_dir, or delete that folder"
+            )
+        if changes or _was_finished(run_dir) or _recorded_inputs(run_dir) != inputs:
+            _set_aside(run_dir)
+
+    name = run_dir.resolve().parent.name if run_dir.name.startswith("seed") else run_dir.resolve().name
+    run = Run(run_dir, cfg.SETTING, name, cfg.SEED)
+    files.write_json(run_dir / "provenance.json", provenance(cfg.SEED, cfg.DEVICE, inputs))
+    # last: a folder with a config has all of its beginnings
+    files.write_text(run_dir / "config.yaml", config_text)
+    return run
+
+
+def provenance(seed: int, device: str, inputs: dict[str, str]) -> dict[str, Any]:
+    """Describe what a result depends on beside its config: code, environment, device, seed and inputs.
+
+    Args:
+        seed: the seed of the run.
+        device: the device that the config asks for; anything but "cpu" means the GPU where there is one.
+        inputs: name -> fingerprint of what the run reads.
+
+    Returns:
+        A dict fit for JSON. `commit` and `dirty` are None where the code is not in a git repository.
+    """
+    import torch
+
+    lock = config.PROJECT / "requirements.lock"
+    status = _git("status", "--porcelain")
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "commit": _git("rev-parse", "HEAD"),
+        "dirty": None if status is None else bool(status),
+        "lock": files.fingerprint(lock) if lock.exists() else None,
+        "python": platform.python_version(),
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() and device != "cpu" else "cpu",
+        "seed": seed,
+        "inputs": inputs,
+    }
+
+
+def collect(setting: str, outputs: str | Path = "outputs") -> "pd.DataFrame":
+    """Read the summaries of all finished runs of a setting.
+
+    Args:
+        setting: the setting's name.
+        outputs: the folder that holds one folder per setting.
+
+    Returns:
+        One row per run, sorted by run and seed; the columns `setting`, `run`, `seed`, `commit`, `dirty`, `seconds`,
+        then the names the runs used in their summaries, NaN where a run has no such number.
+
+    Raises:
+        RunError: there is no finished run.
+    """
+    import pandas as pd
+
+    folder = Path(outputs) / setting
+    paths = [*folder.glob("*/summary.json"), *folder.glob("*/seed*/summary.json")]
+    if not paths:
+        raise RunError(f"no finished run under {folder}: `make reproduce SETTING={setting}` makes them")
+    table = pd.json_normalize([json.loads(path.read_text()) for path in paths])
+    return table.sort_values(["run", "seed"], ignore_index=True)
+
+
+def _git(*arguments: str) -> str | None:
+    """Return what git prints, or None without git or a repository."""
+    try:
+        done = subprocess.run(["git", *arguments], cwd=config.PROJECT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def _dumped(cfg: Any) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        config.dump(cfg, Path(folder) / "config.yaml")
+        return (Path(folder) / "config.yaml").read_text()
+
+
+def _changes(former: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Say which keys of two nested configs differ, and how."""
+    former, now = _dotted(former), _dotted(now)
+    return [
+        f"{key}: {former.get(key, 'nothing')} there, {now.get(key, 'nothing')} now"
+        for key in sorted(former.keys() | now.keys())
+        if key not in former or key not in now or former[key] != now[key]
+    ]
+
+
+def _dotted(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for key, value in tree.items():
+        flat |= _dotted(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _was_finished(run_dir: Path) -> bool:
+    # the graph deletes summary.json before it runs a job again; the executed notebook still tells
+    return (run_dir / "summary.json").exists() or (run_dir / "executed.ipynb").exists()
+
+
+def _recorded_inputs(run_dir: Path) -> dict[str, str]:
+    return json.loads((run_dir / "provenance.json").read_text())["inputs"]
+
+
+def _set_aside(run_dir: Path) -> None:
+    """Move all files of the former run to `former/`, in place of those that are there."""
+    former = run_dir / "former"
+    if former.exists():
+        shutil.rmtree(former)
+    former.mkdir()
+    kept = {former.name, *WRAPPER_FILES}
+    paths = [path for path in run_dir.iterdir() if path.name not in kept]
+    # summary first: the run is no longer done; config last: whoever is stopped here starts anew again
+    order = {"summary.json": 0, "config.yaml": 2}
+    for path in sorted(paths, key=lambda path: order.get(path.name, 1)):
+        path.rename(former / path.name)

@@ -1,0 +1,243 @@
+"""From a config to the things it names: annotations, data sets, networks, methods. Nothing here computes a result."""
+
+import hashlib
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from yacs.config import CfgNode
+
+from cskt import config
+from cskt.data.annotations import Annotations, read_animalweb, read_coco
+from cskt.data.augment import Augmentation
+from cskt.data.datasets import LabeledSet, UnlabeledSet, labeled_set, unlabeled_set
+from cskt.data.reading import read_list
+from cskt.data.table import concatenate
+from cskt.data.zoo import write_zoo
+from cskt.errors import DataError
+from cskt.heatmaps import CODECS, Codec
+from cskt.landmarks import SCHEMES, Scheme, SharedLandmarks, shared_landmarks
+from cskt.methods.meta_cskt import MetaCSKT, Options
+from cskt.methods.supervised import Supervised, Surroundings
+from cskt.models import LandmarkNet, checkpoints, pick_device, pick_precision
+from cskt.training import learning_rate
+
+_OPTION_KEYS = ["BATCH_LABELED", "BATCH_UNLABELED", "WEIGHT_DECAY", "EMA", "UNSUPERVISED", "FEEDBACK", "FEEDBACK_WEIGHT", "FEEDBACK_FORWARD", "FEEDBACK_ON", "HARD_TARGETS", "TARGET", "MOUTH_TERM", "LABEL_JITTER", "TRUE_SHARE", "POOL_LABELS", "UPDATE_STEPS", "TEACHER_EMA"]
+
+
+class Setting:
+    """One data set and label budget, as a params file describes it.
+
+    Args:
+        cfg: from `config.load`.
+
+    Example:
+        >>> setting = Setting(config.load("params/zoo.yaml"))  # doctest: +SKIP
+        >>> test = setting.labeled_set("test")  # doctest: +SKIP
+    """
+
+    def __init__(self, cfg: CfgNode):
+        self.cfg = cfg
+        torch.set_num_threads(cfg.THREADS)
+
+    # --- faces -----------------------------------------------------------------------------------------------------
+
+    @property
+    def scheme(self) -> Scheme:
+        """The animals' landmark scheme."""
+        return _scheme(self.cfg.DATA.SCHEME, "DATA.SCHEME")
+
+    @property
+    def human_scheme(self) -> Scheme:
+        """What the human model predicts."""
+        return _scheme(self.cfg.HUMAN.SCHEME, "HUMAN.SCHEME")
+
+    @property
+    def shared(self) -> SharedLandmarks:
+        """The places that human and animal landmarks share."""
+        return shared_landmarks(self.human_scheme, self.scheme)
+
+    def prepare(self) -> None:
+        """Draw the zoo if this setting lives on it and it is not there yet."""
+        if self.cfg.DATA.ZOO_IMAGES:
+            write_zoo(config.resolve(self.cfg.DATA.ROOT), images=self.cfg.DATA.ZOO_IMAGES)
+
+    def annotations(self, role: str) -> Annotations:
+        """Faces of a role: "train", "labeled", "unlabeled" (without landmarks), "val", "test", "human_train",
+        "human_test".
+
+        Images of "val" and "test" are taken out of "train", "labeled" and, unless DATA.TRANSDUCTIVE, out of
+        "unlabeled"; `problems` says which.
+        """
+        if role.startswith("human_"):
+            return self._human(role.removeprefix("human_"))
+        if role in ("val", "test"):
+            return self._animals(role)
+        kept_out = set(self.held_out)
+        if role == "unlabeled":
+            found = self._animals(role, labels=False)
+            return found if self.cfg.DATA.TRANSDUCTIVE else found.without(kept_out, "validation or test image")
+        train = self._train.without(kept_out, "validation or test image")
+        if role == "train":
+            return train
+        if role == "labeled":
+            listed = read_list(config.resolve(self.cfg.DATA.ROOT) / self.cfg.DATA.LABELED)
+            return self._train.select(listed.line_of)
+        raise ValueError(f"role {role!r} is not one of train, labeled, unlabeled, val, test, human_train, human_test")
+
+    @cached_property
+    def held_out(self) -> list[str]:
+        """Names of all validation and test images."""
+        return [name for role in ("val", "test") for name in self._animals(role, labels=False).table["image"]]
+
+    @cached_property
+    def _train(self) -> Annotations:
+        return self._animals("train")
+
+    def _animals(self, role: str, labels: bool = True) -> Annotations:
+        d = self.cfg.DATA
+        root = _existing(config.resolve(d.ROOT), "DATA.ROOT")
+        parts = []
+        for name in d[role.upper()]:
+            if d.FORMAT == "coco":
+                parts.append(read_coco(root / name, root / d.IMAGES, scheme=self.scheme, split=role, labels=labels))
+            else:
+                parts.append(read_animalweb(root, name, images=d.IMAGES, boxes=d.BOXES, scheme=self.scheme,
+                                            split=role, labels=labels))  # fmt: skip
+        return concatenate(parts)
+
+    def _human(self, split: str) -> Annotations:
+        h = self.cfg.HUMAN
+        roots = h.ROOTS if split == "train" else h.ROOTS[:1]
+        parts = [
+            read_animalweb(
+                _existing(config.resolve(root), "HUMAN.ROOTS"), h.TRAIN if split == "train" else h.TEST,
+                images=h.IMAGES, boxes=h.BOXES, scheme=_scheme(h.PTS, "HUMAN.PTS"), split=split, species="human",
+            )
+            for root in roots
+        ]  # fmt: skip
+        return concatenate(parts).convert(self.human_scheme)
+
+    def labeled_set(self, role: str) -> LabeledSet:
+        """Crops with landmarks of a role; see `annotations`."""
+        return labeled_set(self.annotations(role), *self._input)
+
+    def unlabeled_set(self, role: str = "unlabeled") -> UnlabeledSet:
+        """Crops without landmarks of a role."""
+        return unlabeled_set(self.annotations(role), *self._input)
+
+    @property
+    def _input(self) -> tuple[int, float, Path]:
+        return self.cfg.INPUT.SIZE, self.cfg.INPUT.CONTEXT, config.resolve(self.cfg.CACHE)
+
+    def fingerprint(self, *roles: str) -> str:
+        """A short hash of the annotation tables of some roles: names, boxes and landmarks."""
+        digest = hashlib.sha256()
+        for role in roles:
+            table = self.annotations(role).table.drop(columns="path")
+            digest.update(table.to_csv(index=False).encode())
+        return digest.hexdigest()[:16]
+
+    # --- networks and methods --------------------------------------------------------------------------------------
+
+    @property
+    def codec(self) -> Codec:
+        return CODECS[self.cfg.CODEC]
+
+    @property
+    def device(self) -> torch.device:
+        return pick_device(self.cfg.DEVICE)
+
+    @property
+    def around(self) -> Surroundings:
+        """Codec, device, precision and seed, as methods take them."""
+        precision = pick_precision(self.cfg.PRECISION, self.device)
+        return Surroundings(self.codec, self.device, precision, self.cfg.SEED)
+
+    @property
+    def how(self) -> dict:
+        """Arguments of `predict.predict` and `find_landmarks` in this setting."""
+        return {"codec": self.codec, "precision": self.around.precision}
+
+    def new_net(self, scheme: Scheme, weights: str = "") -> LandmarkNet:
+        """A network with random weights (from SEED), or with downloaded ones in its backbone."""
+        torch.manual_seed(self.cfg.SEED)
+        m = self.cfg.MODEL
+        return LandmarkNet(m.NAME, scheme.name, len(scheme.landmarks), self.cfg.INPUT.SIZE, m.OUTPUT, weights)
+
+    def human_net(self, trained: str | Path) -> LandmarkNet:
+        """The human model: HUMAN.CHECKPOINT where it is given, else the one that was trained here.
+
+        Raises:
+            DataError: there is no such file (unless HUMAN.MISSING is "ignore", the released behavior: random weights).
+        """
+        given = self.cfg.HUMAN.CHECKPOINT
+        path = config.resolve(given) if given else Path(trained)
+        if not path.is_file() and self.cfg.HUMAN.MISSING == "ignore":
+            return self.new_net(self.human_scheme)
+        return self.load(path, self.human_scheme) if given else checkpoints.load(path)
+
+    def load(self, path: str | Path, scheme: Scheme) -> LandmarkNet:
+        """A checkpoint of ours (`.pt`), or else of the original project."""
+        if Path(path).suffix == ".pt":
+            return checkpoints.load(path)
+        return checkpoints.load_original(path, scheme.name, len(scheme.landmarks), self.cfg.INPUT.SIZE)
+
+    def animal_net(self, human: LandmarkNet) -> LandmarkNet:
+        """A network for the animals' landmarks that starts from the human model."""
+        net = self.new_net(self.scheme)
+        checkpoints.transfer(human, net, self.shared)
+        return net
+
+    def views(self, augment: bool = True) -> dict[str, Augmentation]:
+        """Augmentations of "labeled", "weak" and "strong" views; plain crops if not `augment`."""
+        names = ("labeled", "weak", "strong")
+        if not augment:
+            return dict.fromkeys(names, Augmentation())
+        return {n: Augmentation(**{k.lower(): v for k, v in self.cfg.VIEWS[n.upper()].items()}) for n in names}
+
+    def supervised(self, section: str, net: LandmarkNet, data: LabeledSet) -> tuple[Supervised, dict]:
+        """Supervised training as a section of the config says, and the arguments for `training.train`."""
+        s = self.cfg[section]
+        method = Supervised(net, data, self.around, batch=s.BATCH, augmentation=self.views()["labeled"],
+                            weight_decay=s.WEIGHT_DECAY, ema=s.EMA)  # fmt: skip
+        return method, self._loop(s.STEPS, s.LR, s.WARMUP)
+
+    def meta_cskt(
+        self, few_shot: LandmarkNet, labeled: LabeledSet, unlabeled: UnlabeledSet, categories: np.ndarray
+    ) -> tuple[MetaCSKT, dict]:
+        """Meta-CSKT as METHOD says, and the arguments for `training.train`.
+
+        Args:
+            few_shot: where teacher and student start.
+            labeled, unlabeled: the data.
+            categories: of each unlabeled image, by `mining.categorize`, [N].
+        """
+        m = self.cfg.METHOD
+        kept = np.arange(len(unlabeled))
+        if m.EXCLUDE_NEGATIVES:
+            kept = np.flatnonzero(categories != "hard_negative")
+        positive = (categories[kept] == "positive") & m.INCLUDE_POSITIVES
+        options = Options(**{key.lower(): m[key] for key in _OPTION_KEYS})
+        method = MetaCSKT(few_shot, labeled, unlabeled.subset(kept), positive, self.around, options,
+                          self.views(m.AUGMENT))  # fmt: skip
+        return method, self._loop(m.STEPS, m.LR, m.WARMUP, m.DEAD_STEPS)
+
+    def _loop(self, steps: int, peak: float, warmup: int, dead: int = 0) -> dict:
+        def rate(step: int) -> float:
+            return learning_rate(step, steps, peak, warmup, dead)
+
+        return {"steps": steps, "rate": rate, "seed": self.cfg.SEED}
+
+
+def _scheme(name: str, key: str) -> Scheme:
+    if name not in SCHEMES:
+        raise config.ConfigError(f"{key}: no landmark scheme {name!r}; there are {', '.join(SCHEMES)}")
+    return SCHEMES[name]
+
+
+def _existing(folder: Path, key: str) -> Path:
+    if not folder.is_dir():
+        raise DataError(f"{key}: there is no folder {folder}; set {key} to where the data set is")
+    return folder

@@ -1,0 +1,208 @@
+"""The one training loop: steps, schedule, averaging, progress, metrics, and a checkpoint to go on from exactly.
+
+A method (cskt/methods) is an object with `step(t, lr, generator) -> dict of losses`, `state_dict` and
+`load_state_dict`. The loop counts, draws the schedule, watches for numbers that are not finite, logs and saves.
+Everything random in step t follows from (seed, t), so a run that is stopped anywhere and resumed ends in the same
+weights, bit for bit on a CPU.
+"""
+
+import copy
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from tqdm.auto import tqdm
+
+from cskt.errors import DataError
+from cskt.files import atomic_path, write_csv
+
+SAVE_SECONDS = 60
+LOG_STEPS = 20
+
+
+class NotFiniteError(RuntimeError):
+    """A loss became infinite or not a number; the message says which, and at which step."""
+
+
+class Method(Protocol):
+    """What the loop trains."""
+
+    def step(self, step: int, lr: float, generator: torch.Generator) -> dict[str, torch.Tensor | float]: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+def learning_rate(step: int, steps: int, peak: float, warmup: int = 0, dead: int = 0) -> float:
+    """Learning rate of a step: half a cosine from `peak` to 0.
+
+    Args:
+        step: 0-based.
+        steps: length of the run.
+        peak: the largest rate.
+        warmup: steps of linear rise before it.
+        dead: steps of rate 0 before it, after which it jumps (the released schedule has 50; spec 1.10).
+
+    Example:
+        >>> [round(learning_rate(t, 10_000, 1e-4, dead=50), 9) for t in (0, 49, 50, 5000, 10_000)]
+        [0.0, 0.0, 9.9994e-05, 5e-05, 0.0]
+    """
+    if step < dead:
+        return 0.0
+    rise = min(1.0, (step + 1) / warmup) if warmup else 1.0
+    return peak * rise * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
+def train(
+    method: Method,
+    *,
+    steps: int,
+    rate: Callable[[int], float],
+    seed: int,
+    folder: str | Path,
+    title: str = "train",
+    on_log: Callable[[pd.DataFrame], None] | None = None,
+    save_seconds: float = SAVE_SECONDS,
+) -> pd.DataFrame:
+    """Train a method for a fixed number of steps; go on where an earlier, stopped call in the same folder was.
+
+    Args:
+        method: changed in place.
+        steps: how many; no step is chosen by a score.
+        rate: step -> learning rate.
+        seed: of the batches and views.
+        folder: holds `resume.pt` while the run is going on, and `metrics.csv`.
+        title: of the progress bar.
+        on_log: called with the metrics so far at each save (a live figure).
+        save_seconds: time between two saves.
+
+    Returns:
+        The metrics: step, lr, seconds and the mean of each loss over the `LOG_STEPS` steps before, one row each.
+
+    Raises:
+        NotFiniteError: a loss is not finite. The last checkpoint stays.
+        DataError: `resume.pt` cannot be read, or belongs to a run of another length or seed.
+        SystemExit: code 143 after a SIGTERM, with the state saved.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    resume = folder / "resume.pt"
+    first, rows, window, spent = _resume(resume, method, {"steps": steps, "seed": seed})
+
+    def save(step: int) -> None:
+        state = {"run": {"steps": steps, "seed": seed}, "step": step, "rows": rows, "window": window,
+                 "seconds": spent + time.monotonic() - begun, "method": method.state_dict()}  # fmt: skip
+        with atomic_path(resume) as temporary:
+            torch.save(state, temporary)
+        write_csv(folder / "metrics.csv", pd.DataFrame(rows))
+        if on_log is not None:
+            on_log(pd.DataFrame(rows))
+
+    begun = saved = time.monotonic()
+    with _stop_signal() as stopped, tqdm(total=steps, initial=first, desc=title, unit="step", mininterval=2) as bar:
+        for step in range(first, steps):
+            lr = rate(step)
+            losses = method.step(step, lr, step_generator(seed, step))
+            values = torch.stack([torch.as_tensor(v, dtype=torch.float32).cpu() for v in losses.values()]).tolist()
+            losses = dict(zip(losses, values))
+            _check_finite(losses, step, resume)
+            window.append(losses)
+            bar.update()
+            if len(window) == LOG_STEPS or step == steps - 1:
+                seconds = round(spent + time.monotonic() - begun, 2)
+                rows.append({"step": step + 1, "lr": lr, "seconds": seconds, **_means(window)})
+                window = []
+                bar.set_postfix({name: f"{rows[-1][name]:.4g}" for name in list(losses)[:3]}, refresh=False)
+            if stopped.is_set():
+                save(step + 1)
+                raise SystemExit(143)
+            if time.monotonic() - saved > save_seconds:
+                save(step + 1)
+                saved = time.monotonic()
+    save(steps)
+    return pd.DataFrame(rows)
+
+
+def step_generator(seed: int, step: int) -> torch.Generator:
+    """The randomness of one step, whatever came before it."""
+    state = int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 1)
+    return torch.Generator().manual_seed(state)
+
+
+def optimizer(net: nn.Module, weight_decay: float) -> torch.optim.AdamW:
+    """AdamW over a network; the loop sets the rate of each step (`take_step`)."""
+    return torch.optim.AdamW(net.parameters(), lr=0.0, weight_decay=weight_decay)
+
+
+def take_step(opt: torch.optim.Optimizer, loss: torch.Tensor, lr: float) -> None:
+    """Descend the gradient of `loss` once, at the given rate."""
+    for group in opt.param_groups:
+        group["lr"] = lr
+    opt.zero_grad(set_to_none=True)
+    loss.backward()
+    opt.step()
+
+
+def averaged_copy(net: nn.Module) -> nn.Module:
+    """A copy of a network to be kept as its running average; it takes no gradient."""
+    return copy.deepcopy(net).eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def average_in(average: nn.Module, net: nn.Module, decay: float) -> None:
+    """Move an average towards a network: `decay * average + (1 - decay) * net`, batch-norm statistics too."""
+    mine, other = average.state_dict(), net.state_dict()
+    floats = [key for key, value in mine.items() if value.is_floating_point()]
+    torch._foreach_lerp_([mine[key] for key in floats], [other[key] for key in floats], 1 - decay)
+    for key in mine.keys() - floats:
+        mine[key].copy_(other[key])
+
+
+def _resume(path: Path, method: Method, run: dict[str, int]) -> tuple[int, list[dict], list[dict], float]:
+    if not path.exists():
+        return 0, [], [], 0.0
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises a different type for each kind of damage
+        raise DataError(f"{path}: cannot be read ({error}); delete it to start from the beginning") from error
+    if state["run"] != run:
+        raise DataError(
+            f"{path}: belongs to a run of {state['run']}, this one is {run}; delete it or use another folder"
+        )
+    method.load_state_dict(state["method"])
+    return state["step"], state["rows"], state["window"], state["seconds"]
+
+
+def _means(window: list[dict[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([losses[name] for losses in window])) for name in window[0]}
+
+
+def _check_finite(losses: dict[str, float], step: int, resume: Path) -> None:
+    for name, value in losses.items():
+        if not math.isfinite(value):
+            kept = f"; the state before is in {resume}" if resume.exists() else ""
+            raise NotFiniteError(f"step {step}: {name} is {value}; all losses: {losses}{kept}")
+
+
+@contextmanager
+def _stop_signal() -> Iterator[threading.Event]:
+    """An event that SIGTERM sets, so that a step is finished and saved before the process ends."""
+    stopped = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
+        return
+    former = signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    try:
+        yield stopped
+    finally:
+        signal.signal(signal.SIGTERM, former)

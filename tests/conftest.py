@@ -1,0 +1,18 @@
+"""Fixtures that several test modules use."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+# one thread: two test processes on two cores would wait for each other's threads
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data beside the repository; a test that needs it is skipped where it is absent."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"the real data is not here: {folder} (it may not be redistributed)")
+    return folder

@@ -1,0 +1,64 @@
+"""Files are written whole or not at all."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cskt import files
+
+
+def test_an_error_while_writing_leaves_the_former_file_and_nothing_beside_it(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("former")
+    with pytest.raises(RuntimeError, match="half way"), files.atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError("half way")
+    assert path.read_text() == "former"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_final_name_appears_only_when_the_block_is_left(tmp_path):
+    path = tmp_path / "new" / "weights.pt"
+    with files.atomic_path(path) as temporary:
+        temporary.write_bytes(b"1")
+        assert not path.exists()
+        assert temporary.parent == path.parent, "a rename is atomic only within one folder"
+        assert temporary.suffix == ".pt"
+    assert path.read_bytes() == b"1"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_block_that_writes_nothing_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nothing was written for .*empty\.csv"):  # noqa: SIM117
+        with files.atomic_path(tmp_path / "empty.csv"):
+            pass
+
+
+def test_two_writers_of_one_file_do_not_share_a_temporary_one(tmp_path):
+    path = tmp_path / "a.txt"
+    with files.atomic_path(path) as first, files.atomic_path(path) as second:
+        first.write_text("first")
+        second.write_text("second")
+    assert path.read_text() == "first", "the outer block is left last"
+
+
+def test_a_csv_round_trip_keeps_numbers_and_missing_values(tmp_path):
+    table = pd.DataFrame({"image": ["a", "b"], "nme": [0.1, np.nan]})
+    files.write_csv(tmp_path / "scores.csv", table)
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "scores.csv"), table)
+    assert (tmp_path / "scores.csv").read_text() == "image,nme\na,0.1\nb,\n"
+
+
+def test_json_takes_numpy_numbers_and_writes_a_missing_one_as_null(tmp_path):
+    content = {"nme": np.float64(0.25), "n": np.int64(3), "per_landmark": np.array([0.5, np.nan]), "gap": float("nan")}
+    files.write_json(tmp_path / "summary.json", content)
+    expected = {"nme": 0.25, "n": 3, "per_landmark": [0.5, None], "gap": None}
+    assert json.loads((tmp_path / "summary.json").read_text()) == expected
+
+
+def test_json_refuses_an_infinite_number(tmp_path):
+    with pytest.raises(ValueError):
+        files.write_json(tmp_path / "summary.json", {"nme": float("inf")})
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,148 @@
+"""Error measures."""
+
+import numpy as np
+import pytest
+
+from cskt import metrics
+
+
+def test_nme_ignores_landmarks_that_are_not_annotated():
+    true = np.array([[[0.0, 0.0], [np.nan, np.nan]]])
+    pred = np.array([[[3.0, 4.0], [99.0, 99.0]]])
+    assert metrics.nme(pred, true, norm=np.array([50.0])) == pytest.approx([0.1])
+
+
+def test_nme_of_an_image_without_annotation_is_nan_without_a_warning(recwarn):
+    true = np.full((2, 3, 2), np.nan)
+    true[1] = 1.0
+    errors = metrics.nme(np.ones((2, 3, 2)), true, norm=np.array([10.0, 10.0]))
+    assert np.isnan(errors[0])
+    assert errors[1] == 0.0
+    assert not recwarn
+
+
+def test_nme_equals_a_plain_loop_and_leaves_its_arguments_alone():
+    rng = np.random.default_rng(3)
+    true, norm = rng.uniform(0, 200, (20, 9, 2)), rng.uniform(50, 100, 20)
+    pred = true + rng.normal(0, 5, true.shape)
+    true[rng.random((20, 9)) < 0.2] = np.nan
+    before = true.copy(), pred.copy(), norm.copy()
+    slow = []
+    for image in range(20):
+        distances = [
+            ((pred[image, k, 0] - x) ** 2 + (pred[image, k, 1] - y) ** 2) ** 0.5 / norm[image]
+            for k, (x, y) in enumerate(true[image])
+            if x == x
+        ]
+        slow.append(sum(distances) / len(distances))
+    np.testing.assert_allclose(metrics.nme(pred, true, norm), slow)
+    for old, new in zip(before, (true, pred, norm), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_nme_does_not_change_when_image_and_norm_are_scaled_together():
+    rng = np.random.default_rng(4)
+    true = rng.uniform(0, 200, (5, 9, 2))
+    pred = true + rng.normal(0, 5, true.shape)
+    norm = np.full(5, 80.0)
+    np.testing.assert_allclose(metrics.nme(3 * pred, 3 * true, 3 * norm), metrics.nme(pred, true, norm))
+
+
+def test_a_prediction_that_is_not_a_number_surfaces():
+    pred = np.zeros((2, 3, 2))
+    pred[1, 2, 0] = np.nan
+    with pytest.raises(ValueError, match="image 1, landmark 2"):
+        metrics.nme(pred, np.zeros((2, 3, 2)), norm=np.ones(2))
+
+
+@pytest.mark.parametrize("norm", [[1.0, 0.0], [1.0, np.nan], [1.0]])
+def test_a_norm_that_is_no_length_is_refused(norm):
+    with pytest.raises(ValueError, match="norm"):
+        metrics.nme(np.zeros((2, 3, 2)), np.zeros((2, 3, 2)), norm=np.array(norm))
+
+
+def test_pck_counts_landmarks_not_images():
+    true = np.zeros((2, 2, 2))
+    true[1, 1] = np.nan
+    pred = np.array([[[1.0, 0.0], [1.0, 0.0]], [[30.0, 0.0], [0.0, 0.0]]])
+    assert metrics.pck(pred, true, norm=np.array([10.0, 10.0]), limit=0.1) == pytest.approx(2 / 3)
+
+
+def test_an_error_at_the_limit_is_no_failure_and_unannotated_images_do_not_count():
+    errors = np.array([0.08, 0.0801, np.nan])
+    assert metrics.failure_rate(errors, 0.08) == 0.5
+
+
+def test_cumulative_error_rises_to_the_share_within_the_limit():
+    errors = np.random.default_rng(0).gamma(2, 0.03, 500)
+    x, share = metrics.cumulative_error(errors, limit=0.1)
+    assert (np.diff(share) >= 0).all()
+    assert x[0] == 0
+    assert x[-1] == 0.1
+    assert share[-1] == pytest.approx(1 - metrics.failure_rate(errors, 0.1))
+
+
+def test_auc_is_the_area_under_the_cumulative_error():
+    errors = np.random.default_rng(1).gamma(2, 0.05, 300)
+    x, share = metrics.cumulative_error(errors, limit=0.2, points=20001)
+    assert metrics.auc(errors, 0.2) == pytest.approx(np.trapezoid(share, x) / 0.2, abs=1e-4)
+    assert metrics.auc(np.zeros(3), 0.2) == 1.0
+    assert metrics.auc(np.full(3, 0.2), 0.2) == 0.0
+
+
+def test_macro_average_leaves_out_a_group_without_errors():
+    errors = np.array([0.1, 0.3, 0.4, np.nan])
+    assert metrics.macro_average(errors, np.array(["cat", "cat", "dog", "seal"])) == pytest.approx(0.3)
+
+
+def test_bootstrap_interval_of_many_images_is_the_normal_one():
+    errors = np.random.default_rng(5).normal(0.1, 0.02, 2000)
+    low, high = metrics.bootstrap_interval(errors, 0)
+    spread = errors.std(ddof=1) / len(errors) ** 0.5
+    assert low == pytest.approx(errors.mean() - 1.96 * spread, abs=0.15 * spread)
+    assert high == pytest.approx(errors.mean() + 1.96 * spread, abs=0.15 * spread)
+
+
+def test_bootstrap_interval_is_repeatable_and_wider_for_a_higher_level():
+    errors = np.append(np.random.default_rng(6).gamma(2, 0.03, 50), np.nan)
+    low, high = metrics.bootstrap_interval(errors, np.random.default_rng(1))
+    assert (low, high) == metrics.bootstrap_interval(errors[:-1], np.random.default_rng(1))
+    wide_low, wide_high = metrics.bootstrap_interval(errors, np.random.default_rng(1), level=0.99)
+    assert wide_low < low < high < wide_high
+
+
+def test_bootstrap_interval_of_equal_errors_is_that_error():
+    assert metrics.bootstrap_interval(np.full(10, 0.1), 0) == (0.1, 0.1)
+
+
+def test_paired_interval_sees_a_small_gain_that_unpaired_intervals_do_not():
+    rng = np.random.default_rng(7)
+    b = rng.gamma(2, 0.03, 200)
+    a = b - 0.002 + rng.normal(0, 0.002, 200)
+    low, high = metrics.paired_interval(a, b, 0)
+    assert low < (a - b).mean() < high < 0
+    assert metrics.bootstrap_interval(a, 0)[1] > metrics.bootstrap_interval(b, 0)[0]
+
+
+def test_paired_test_of_three_images_takes_all_eight_sign_changes():
+    # all three differences have one sign: 2 of the 8 assignments are as extreme
+    assert metrics.paired_test(np.array([0.3, 0.2, 0.4]), np.array([0.1, 0.1, 0.1]), 0) == pytest.approx(0.25)
+
+
+def test_paired_test_tells_a_gain_from_none():
+    rng = np.random.default_rng(8)
+    a = rng.gamma(2, 0.03, 300)
+    noise = rng.normal(0, 0.01, 300)
+    assert metrics.paired_test(a, a + 0.005 + noise, 0) < 0.01
+    assert metrics.paired_test(a, a + noise - noise.mean(), 0) > 0.9
+
+
+def test_paired_errors_must_be_of_the_same_images():
+    with pytest.raises(ValueError, match="same images"):
+        metrics.paired_test(np.array([0.1, np.nan]), np.array([0.1, 0.2]), 0)
+
+
+@pytest.mark.parametrize("measure", [metrics.failure_rate, metrics.auc, metrics.cumulative_error])
+def test_there_is_no_average_of_nothing(measure):
+    with pytest.raises(ValueError, match="no image"):
+        measure(np.array([np.nan]), 0.1)

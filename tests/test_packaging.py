@@ -1,0 +1,58 @@
+"""pyproject.toml is the source; environment.yml and requirements.lock say the same."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parents[1]
+CONDA_NAMES = {"torch": "pytorch"}
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+REQUIREMENTS = [Requirement(line) for line in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]]
+
+
+def locked() -> dict[str, list[str]]:
+    """Return the lock's entries: package name -> the lines of its blocks."""
+    entries: dict[str, list[str]] = {}
+    for block in re.split(r"\n(?=\S)", (ROOT / "requirements.lock").read_text()):
+        if not block.startswith("#"):
+            entries.setdefault(block.split("==")[0], []).append(block)
+    return entries
+
+
+def test_the_conda_environment_has_the_same_packages_with_the_same_bounds():
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    expected = {f"{CONDA_NAMES.get(one.name, one.name)}{one.specifier}" for one in REQUIREMENTS}
+    assert set(conda) == expected | {f"python{PROJECT['requires-python']}", "pip"}
+    assert len(conda) == len(set(conda))
+
+
+@pytest.mark.parametrize("requirement", REQUIREMENTS, ids=lambda one: one.name)
+def test_each_dependency_has_a_lower_bound_that_the_lock_keeps(requirement):
+    assert [one.operator for one in requirement.specifier] == [">="]
+    for block in locked()[requirement.name]:
+        version = re.match(r"[^=]+==([^ ;]+)", block).group(1)
+        assert requirement.specifier.contains(version), f"run `make lock`: {block.splitlines()[0]}"
+
+
+def test_each_locked_package_has_a_version_and_hashes():
+    for name, blocks in locked().items():
+        for block in blocks:
+            assert re.match(r"[a-z0-9-]+==[^ ]+( ; .+)? \\\n", block), name
+            assert "--hash=sha256:" in block, name
+
+
+def test_the_lock_names_no_download_host():
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    assert not [line for line in lines if "://" in line or line.startswith("--")]
+
+
+def test_the_lock_holds_on_every_supported_platform():
+    # a lock of one machine has no markers; packages of other platforms and Pythons stand in a universal one
+    text = (ROOT / "requirements.lock").read_text()
+    assert "sys_platform == 'linux'" in text
+    assert "sys_platform == 'darwin'" in text
+    assert "python_full_version < '3.12'" in text

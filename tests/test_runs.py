@@ -1,0 +1,130 @@
+"""The run folder: what is written, when a run goes on, when it starts anew, when it is refused."""
+
+import json
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from cskt import config, runs
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Return a function that resolves a small params file with some overrides."""
+    params = tmp_path / "params" / "tiny.yaml"
+    params.parent.mkdir()
+    params.write_text("SETTING: tiny\n")
+    return lambda **overrides: config.load(params, overrides)
+
+
+def test_a_run_is_done_when_its_summary_is_there_and_not_before(tmp_path, load):
+    folder = tmp_path / "outputs" / "tiny" / "few_shot" / "seed3"
+    run = runs.start(folder, load(SEED=3), inputs={"data": "abc"})
+    assert not (folder / "summary.json").exists()
+    run.finish({"nme": np.float64(0.125), "gap": float("nan")})
+    summary = json.loads((folder / "summary.json").read_text())
+    assert (summary["setting"], summary["run"], summary["seed"]) == ("tiny", "few_shot", 3)
+    assert (summary["nme"], summary["gap"]) == (0.125, None)
+
+
+def test_provenance_names_code_environment_seed_and_inputs(tmp_path, load):
+    runs.start(tmp_path / "human_model", load(SEED=5), inputs={"data": "abc"})
+    provenance = json.loads((tmp_path / "human_model" / "provenance.json").read_text())
+    assert provenance["seed"] == 5
+    assert provenance["inputs"] == {"data": "abc"}
+    assert provenance["packages"]["numpy"] == np.__version__
+    assert {"commit", "dirty", "device", "lock", "python", "started"} <= provenance.keys()
+
+
+def test_the_written_config_loads_again_to_the_same_config(tmp_path, load):
+    cfg = load(SEED=7)
+    runs.start(tmp_path / "run", cfg)
+    assert config.load(tmp_path / "run" / "config.yaml") == cfg
+
+
+def test_a_stopped_run_goes_on_with_its_files(tmp_path, load):
+    runs.start(tmp_path / "run", load())
+    (tmp_path / "run" / "checkpoint.pt").write_bytes(b"step 40")
+    runs.start(tmp_path / "run", load())
+    assert (tmp_path / "run" / "checkpoint.pt").read_bytes() == b"step 40"
+
+
+def test_a_finished_run_starts_anew_and_its_former_files_are_kept_once(tmp_path, load):
+    folder = tmp_path / "run"
+    for step in (b"first", b"second", b"third"):
+        run = runs.start(folder, load())
+        assert not (folder / "checkpoint.pt").exists(), "a finished training must not be taken up again"
+        assert not (folder / "summary.json").exists(), "the run is not done while it is done again"
+        (folder / "checkpoint.pt").write_bytes(step)
+        run.finish({})
+    assert (folder / "former" / "checkpoint.pt").read_bytes() == b"second"
+    assert not (folder / "former" / "former").exists()
+
+
+def test_a_finished_run_whose_summary_the_graph_has_deleted_starts_anew(tmp_path, load):
+    run = runs.start(tmp_path / "run", load())
+    (tmp_path / "run" / "checkpoint.pt").write_bytes(b"old")
+    (tmp_path / "run" / "executed.ipynb").write_text("{}")
+    run.finish({}).unlink()
+    runs.start(tmp_path / "run", load())
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+@pytest.mark.parametrize("change", ["config", "inputs"])
+def test_a_stopped_run_that_is_given_something_else_starts_anew(tmp_path, load, change):
+    runs.start(tmp_path / "run", load(SEED=0), inputs={"few_shot": "a"})
+    (tmp_path / "run" / "checkpoint.pt").write_bytes(b"old")
+    seed, source = (1, "a") if change == "config" else (0, "b")
+    runs.start(tmp_path / "run", load(SEED=seed), inputs={"few_shot": source})
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()
+    assert (tmp_path / "run" / "former" / "checkpoint.pt").read_bytes() == b"old"
+
+
+def test_a_finished_run_with_another_config_is_not_overwritten(tmp_path, load):
+    runs.start(tmp_path / "run", load(SEED=0)).finish({"nme": 0.1})
+    with pytest.raises(runs.RunError, match="SEED: 0 there, 1 now"):
+        runs.start(tmp_path / "run", load(SEED=1))
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["nme"] == 0.1
+
+
+def test_a_summary_may_not_say_which_run_it_is(tmp_path, load):
+    run = runs.start(tmp_path / "run", load())
+    with pytest.raises(ValueError, match="seed"):
+        run.finish({"seed": 4})
+
+
+def test_figures_are_saved_as_png_and_as_a_pdf_without_date(tmp_path, load):
+    run = runs.start(tmp_path / "run", load())
+    figure, axes = plt.subplots(1, 2)
+    for name, shown in {"axes": axes, "ax": axes[0], "figure": figure}.items():
+        assert run.save_figure(shown, name).read_bytes().startswith(b"\x89PNG")
+    pdfs = [(tmp_path / "run" / "figures" / f"{name}.pdf").read_bytes() for name in ("axes", "ax", "figure")]
+    plt.close(figure)
+    assert pdfs[0].startswith(b"%PDF")
+    assert pdfs[0] == pdfs[1] == pdfs[2]
+
+
+def test_a_saved_table_reads_back(tmp_path, load):
+    table = pd.DataFrame({"image": ["a"], "nme": [0.5]})
+    path = runs.start(tmp_path / "run", load()).save_table(table, "scores")
+    pd.testing.assert_frame_equal(pd.read_csv(path), table)
+
+
+def test_collecting_gives_one_row_per_finished_run(tmp_path, load):
+    outputs = tmp_path / "outputs"
+    for seed, nme in ((1, 0.3), (0, float("nan"))):
+        run = runs.start(outputs / "tiny" / "few_shot" / f"seed{seed}", load(SEED=seed))
+        run.finish({"nme": nme, "species": {"cat": 0.25}})
+    runs.start(outputs / "tiny" / "data", load()).finish({"images": 12})
+    runs.start(outputs / "tiny" / "meta_cskt" / "seed0", load())  # never finished
+    table = runs.collect("tiny", outputs)
+    assert table[["run", "seed"]].to_numpy().tolist() == [["data", 0], ["few_shot", 0], ["few_shot", 1]]
+    np.testing.assert_array_equal(table["nme"], [np.nan, np.nan, 0.3])
+    np.testing.assert_array_equal(table["species.cat"], [np.nan, 0.25, 0.25])
+
+
+def test_collecting_nothing_says_how_to_make_it(tmp_path):
+    with pytest.raises(runs.RunError, match="make reproduce SETTING=zoo"):
+        runs.collect("zoo", tmp_path)
