@@ -3,19 +3,20 @@
 import argparse
 import math
 import sys
+import tempfile
+from pathlib import Path
 
 from cskt.errors import DataError
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command and return its exit status: 0, or 2 when a file given to it is at fault."""
+    """Run one command and return its exit status: 0, 1 where part of the work failed, 2 for a faulty file."""
     args = _parser().parse_args(argv)
     try:
-        args.run(args)
+        return args.run(args) or 0
     except DataError as error:
         print(f"cskt {args.command}: error: {error}", file=sys.stderr)
         return 2
-    return 0
 
 
 # Commands import what they need themselves, so that `--help` does not wait for it.
@@ -72,6 +73,98 @@ def mean_shape(args: argparse.Namespace) -> None:
         print(f"{statistic} shape in the box: NME {100 * np.nanmean(errors):.2f} %")
 
 
+def evaluate(args: argparse.Namespace) -> None:
+    """Score a checkpoint on annotated images and print the errors beside those of the mean shape."""
+    from cskt import config, files
+    from cskt.data.annotations import read_coco
+    from cskt.data.datasets import unlabeled_set
+    from cskt.landmarks import SCHEMES
+    from cskt.metrics import nme
+    from cskt.models import checkpoints
+    from cskt.predict import predict, score, summarize
+    from cskt.settings import Setting
+    from cskt.shapes import fit_shape, place_shape
+
+    cfg = config.load(args.config, config.parse_overrides(args.set))
+    setting = Setting(cfg)
+    net = checkpoints.load(args.checkpoint).to(setting.device)
+    truth = read_coco(args.annotations, args.images, scheme=SCHEMES[net.spec["scheme"]])
+    if len(truth.problems):
+        _note(f"{args.annotations}: {truth.summary()}")
+    labeled = setting.annotations("labeled")
+    shape = fit_shape(labeled.landmarks, labeled.boxes)
+
+    with tempfile.TemporaryDirectory() as cache:
+        faces = unlabeled_set(truth, net.size, 1.0, cache)
+        scores = score(predict(net, faces, progress=True, **setting.how), truth)
+    seen = truth.select(scores["image"])
+    scores["nme_mean_shape"] = nme(place_shape(shape, seen.boxes), seen.landmarks, seen.norm)
+    if scores["nme"].isna().all():
+        raise DataError(f"{args.annotations}: none of its {len(scores):,} images has an annotated landmark")
+    files.write_csv(args.out, scores)
+
+    found, line = summarize(scores), summarize(scores.assign(nme=scores["nme_mean_shape"]))
+    print(f"images      {found['images']:,} of {len(truth):,}")
+    print(f"NME         {found['nme']:.2%}   95 % interval {found['nme_low']:.2%} to {found['nme_high']:.2%}")
+    print(f"FR@0.08     {found['fr08']:.2%}")
+    print(f"FR@0.10     {found['fr10']:.2%}")
+    print(f"AUC@0.2     {found['auc20']:.4f}")
+    print(f"mean shape  {line['nme']:.2%}   of the {len(labeled)} labeled images of {cfg.SETTING}, in the same boxes")
+    print(f"written     {args.out}, {len(scores):,} rows")
+
+
+def predict(args: argparse.Namespace) -> int:
+    """Find landmarks in a folder of pictures; write one row per picture, in image pixels."""
+    from cskt import config, files
+    from cskt.data.datasets import unlabeled_set
+    from cskt.data.folder import read_folder
+    from cskt.figures import draw_landmarks
+    from cskt.landmarks import SCHEMES
+    from cskt.models import checkpoints, pick_device, pick_precision
+    from cskt.predict import predict as predict_table
+
+    net = checkpoints.load(args.checkpoint).to(pick_device(args.device))
+    faces = read_folder(args.images, SCHEMES[net.spec["scheme"]], boxes=args.boxes)
+    if args.boxes is None:
+        _note("no --boxes: each whole picture is taken as the face box, which suits pictures cropped to a face")
+    with tempfile.TemporaryDirectory() as cache:
+        crops = unlabeled_set(faces, net.size, 1.0, cache)
+        unreadable = sorted(set(faces.table["image"]) - set(crops.table["image"]))
+        table = predict_table(net, crops, precision=pick_precision("auto", pick_device(args.device)), progress=True)
+    files.write_csv(args.out, table)
+    if args.draw is not None:
+        draw_landmarks(table, faces, args.draw)
+    print(f"{len(table):,} pictures, {len(crops.scheme.landmarks)} landmarks each, written to {args.out}")
+    left_out = [*faces.problems["image"], *unreadable]
+    for name, problem in zip(faces.problems["image"], faces.problems["problem"], strict=True):
+        _note(f"{name}: {problem}")
+    for name in unreadable:
+        _note(f"{name}: cannot be read as a picture")
+    return 1 if left_out else 0
+
+
+def run(args: argparse.Namespace) -> int:
+    """Execute a notebook as a run, into a folder of its own."""
+    from cskt import config, notebooks
+
+    try:
+        notebooks.execute(args.notebook, args.out, args.config, config.parse_overrides(args.set))
+    except notebooks.NotebookError as error:
+        print(f"cskt run: error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def table(args: argparse.Namespace) -> None:
+    """Print the results of a setting's finished runs, and write them where asked."""
+    from cskt import files, runs
+
+    found = runs.collect(args.setting)
+    if args.out is not None:
+        files.write_csv(args.out, found)
+    print(found.to_string(index=False, float_format="{:.4f}".format))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m cskt", description="Cross-species face alignment.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -90,6 +183,41 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--fit", required=True, metavar="TXT", help="images to fit on, one name a line")
     command.add_argument("--test", required=True, metavar="TXT", help="images to test on, one name a line")
+
+    example = (
+        "python -m cskt evaluate --config params/animalpose.yaml --checkpoint checkpoint.pt --annotations test.json "
+        "--images images --out scores.csv"
+    )
+    command = _add(commands, evaluate, example)
+    command.add_argument("--config", required=True, metavar="YAML", help="the setting, for the mean shape's labels")
+    command.add_argument("--checkpoint", required=True, metavar="PT", help="a network that cskt saved")
+    command.add_argument("--annotations", required=True, metavar="JSON", help="COCO keypoints")
+    command.add_argument("--images", required=True, metavar="DIR", help="folder of the pictures")
+    command.add_argument("--out", required=True, metavar="CSV", help="one row per image")
+    command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override of the config")
+
+    example = "python -m cskt predict --checkpoint checkpoint.pt --images pictures --out predictions.csv --draw drawn"
+    command = _add(commands, predict, example)
+    command.add_argument("--checkpoint", required=True, metavar="PT", help="a network that cskt saved")
+    command.add_argument("--images", required=True, metavar="DIR", help="folder of pictures")
+    command.add_argument("--boxes", metavar="CSV", help="face boxes: columns img, x, y, w, h in image pixels")
+    command.add_argument("--out", required=True, metavar="CSV", help="one row per picture")
+    command.add_argument("--draw", metavar="DIR", help="also draw the landmarks into copies of the pictures")
+    command.add_argument("--device", default="auto", help="auto, cpu, cuda (default: %(default)s)")
+
+    example = (
+        "python -m cskt run notebooks/04_few_shot.ipynb --config params/zoo.yaml --set SEED=1 "
+        "--out outputs/zoo/few_shot/seed1"
+    )
+    command = _add(commands, run, example)
+    command.add_argument("notebook", help="of notebooks/")
+    command.add_argument("--config", required=True, metavar="YAML", help="params file")
+    command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override of the config")
+    command.add_argument("--out", required=True, metavar="DIR", help="run folder")
+
+    command = _add(commands, table, "python -m cskt table animalpose --out docs/results/animalpose_runs.csv")
+    command.add_argument("setting", help="a folder of outputs/")
+    command.add_argument("--out", metavar="CSV", help="write the table here too")
     return parser
 
 

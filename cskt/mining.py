@@ -1,6 +1,7 @@
 """Positive example mining: which unlabeled images to trust, by how much two predictions of each disagree."""
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np

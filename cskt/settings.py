@@ -1,6 +1,8 @@
 """From a config to the things it names: annotations, data sets, networks, methods. Nothing here computes a result."""
 
 import hashlib
+from collections.abc import Callable
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 
@@ -15,15 +17,15 @@ from cskt.data.datasets import LabeledSet, UnlabeledSet, labeled_set, unlabeled_
 from cskt.data.reading import read_list
 from cskt.data.table import concatenate
 from cskt.data.zoo import write_zoo
-from cskt.errors import DataError
+from cskt.errors import ConfigError, DataError
 from cskt.heatmaps import CODECS, Codec
 from cskt.landmarks import SCHEMES, Scheme, SharedLandmarks, shared_landmarks
 from cskt.methods.meta_cskt import MetaCSKT, Options
+from cskt.methods.selection import BestOnLabels
 from cskt.methods.supervised import Supervised, Surroundings
 from cskt.models import LandmarkNet, checkpoints, pick_device, pick_precision
+from cskt.predict import predict, score
 from cskt.training import learning_rate
-
-_OPTION_KEYS = ["BATCH_LABELED", "BATCH_UNLABELED", "WEIGHT_DECAY", "EMA", "UNSUPERVISED", "FEEDBACK", "FEEDBACK_WEIGHT", "FEEDBACK_FORWARD", "FEEDBACK_ON", "HARD_TARGETS", "TARGET", "MOUTH_TERM", "LABEL_JITTER", "TRUE_SHARE", "POOL_LABELS", "UPDATE_STEPS", "TEACHER_EMA"]
 
 
 class Setting:
@@ -206,7 +208,7 @@ class Setting:
 
     def meta_cskt(
         self, few_shot: LandmarkNet, labeled: LabeledSet, unlabeled: UnlabeledSet, categories: np.ndarray
-    ) -> tuple[MetaCSKT, dict]:
+    ) -> tuple[MetaCSKT | BestOnLabels, dict]:
         """Meta-CSKT as METHOD says, and the arguments for `training.train`.
 
         Args:
@@ -219,10 +221,17 @@ class Setting:
         if m.EXCLUDE_NEGATIVES:
             kept = np.flatnonzero(categories != "hard_negative")
         positive = (categories[kept] == "positive") & m.INCLUDE_POSITIVES
-        options = Options(**{key.lower(): m[key] for key in _OPTION_KEYS})
+        options = Options(**{field.name: m[field.name.upper()] for field in fields(Options)})
         method = MetaCSKT(few_shot, labeled, unlabeled.subset(kept), positive, self.around, options,
                           self.views(m.AUGMENT))  # fmt: skip
+        if m.SELECT != "last":
+            method = BestOnLabels(method, m.SELECT_STEPS, self._error_on(m.SELECT))
         return method, self._loop(m.STEPS, m.LR, m.WARMUP, m.DEAD_STEPS)
+
+    def _error_on(self, role: str) -> Callable[[LandmarkNet], float]:
+        """NME of a network on the labels of a role."""
+        faces, truth = self.unlabeled_set(role), self.annotations(role)
+        return lambda net: float(score(predict(net, faces, **self.how), truth)["nme"].mean())
 
     def _loop(self, steps: int, peak: float, warmup: int, dead: int = 0) -> dict:
         def rate(step: int) -> float:
@@ -233,7 +242,7 @@ class Setting:
 
 def _scheme(name: str, key: str) -> Scheme:
     if name not in SCHEMES:
-        raise config.ConfigError(f"{key}: no landmark scheme {name!r}; there are {', '.join(SCHEMES)}")
+        raise ConfigError(f"{key}: no landmark scheme {name!r}; there are {', '.join(SCHEMES)}")
     return SCHEMES[name]
 
 

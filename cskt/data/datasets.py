@@ -132,14 +132,14 @@ def labeled_set(annotations: Annotations, size: int, context: float, cache: str 
     """Make a data set of crops with their landmarks; see `crop_cache`."""
     crops = _crop_set(annotations.without_landmarks(), size, context, cache)
     kept = annotations.select(crops.table["image"])
-    landmarks = geometry.apply(crops.to_crop, torch.from_numpy(kept.landmarks)).float()
+    landmarks = geometry.apply(crops.to_crop, torch.tensor(kept.landmarks)).float()
     return LabeledSet(**vars(crops), landmarks_crop=landmarks)
 
 
 def _crop_set(annotations: Annotations, size: int, context: float, cache: str | Path) -> UnlabeledSet:
     crops, readable = crop_cache(annotations, size, context, cache)
     kept = annotations if readable.all() else annotations.select(annotations.table["image"][readable])
-    to_crop = geometry.crop_matrix(torch.from_numpy(kept.boxes), size)
+    to_crop = geometry.crop_matrix(torch.tensor(kept.boxes), size)
     return UnlabeledSet(kept.table, crops, size, kept.scheme, to_crop, kept.norm)
 
 
