@@ -18,7 +18,7 @@ RUNS = {
     "human_model": dict(notebook="02_human_model", per_seed=False, overrides={}, needs=["data"]),
     "few_shot": dict(notebook="04_few_shot", per_seed=True, overrides={}, needs=["human_model"]),
     "supervised": dict(
-        notebook="04_few_shot", per_seed=True, overrides={"METHOD.NAME": "supervised_full"}, needs=["human_model"]
+        notebook="04_few_shot", per_seed=True, overrides={"TRAIN_ON": "train"}, needs=["human_model"]
     ),
     "mining": dict(notebook="05_mining", per_seed=True, overrides={}, needs=["human_model", "few_shot"]),
     "meta_cskt_published": dict(

@@ -4,7 +4,6 @@ import argparse
 import math
 import sys
 import tempfile
-from pathlib import Path
 
 from cskt.errors import DataError
 
@@ -25,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
 def mining(args: argparse.Namespace) -> None:
     """Print how many images are hard negatives, positives and semi-hard."""
     from cskt.data.reading import read_list
-    from cskt.data.table import some
+    from cskt.errors import some
     from cskt.mining import categorize, count_categories, read_disagreements
 
     images = None
@@ -115,10 +114,10 @@ def evaluate(args: argparse.Namespace) -> None:
 
 def predict(args: argparse.Namespace) -> int:
     """Find landmarks in a folder of pictures; write one row per picture, in image pixels."""
-    from cskt import config, files
+    from cskt import files
     from cskt.data.datasets import unlabeled_set
     from cskt.data.folder import read_folder
-    from cskt.figures import draw_landmarks
+    from cskt.drawing import draw_landmarks
     from cskt.landmarks import SCHEMES
     from cskt.models import checkpoints, pick_device, pick_precision
     from cskt.predict import predict as predict_table

@@ -80,6 +80,7 @@ DEFAULTS = {
         "STRONG": {"ROTATION": 40.0, "SCALE": 0.3, "SHIFT": 0.08, "FLIP": 0.5, "COLOR": 0.5, "CUTOUT": 3},
     },
     # --- training -------------------------------------------------------------------------------------------------
+    "TRAIN_ON": "labeled",  # what 04_few_shot learns: labeled (section FEW_SHOT), or train: all labels (SUPERVISED)
     "HUMAN_MODEL": dict(_STEPS),
     "FEW_SHOT": dict(_STEPS),
     "SUPERVISED": dict(_STEPS),
@@ -97,7 +98,7 @@ DEFAULTS = {
         "DEAD_STEPS": 0,  # steps of learning rate 0 at the beginning (50 in the release)
         "EXCLUDE_NEGATIVES": True,  # leave hard negatives out of the unlabeled images
         "INCLUDE_POSITIVES": True,  # give positives pseudo-labels
-        "SELECT": "last",  # which weights are the result: last, or `val`/`test`: the best on those labels (fault 11, 16)
+        "SELECT": "last",  # which weights are the result: last, or the best on the labels of val or test (faults 11, 16)
         "SELECT_STEPS": 100,  # steps between two looks at those labels
         "AUGMENT": True,  # False: plain crops everywhere, as in the release
         "BATCH_LABELED": 16,
@@ -147,6 +148,7 @@ _CHOICES = {
     "HUMAN.MISSING": ("error", "ignore"),
     "MODEL.OUTPUT": ("softmax", "linear"),
     "CODEC": ("subpixel", "published"),
+    "TRAIN_ON": ("labeled", "train"),
     "METHOD.VARIANT": tuple(VARIANTS),
     "METHOD.SELECT": ("last", "val", "test"),
     "METHOD.FEEDBACK": ("none", "raw", "normalized", "detached", "noise"),

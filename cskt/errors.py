@@ -10,3 +10,9 @@ class DataError(ValueError):
 
 class ConfigError(DataError):
     """A params file or an override does not fit the configuration."""
+
+
+def some(names: list[str], count: int = 3) -> str:
+    """Return the first names as text, and how many more there are."""
+    more = f" and {len(names) - count} more" if len(names) > count else ""
+    return ", ".join(map(repr, names[:count])) + more

@@ -10,8 +10,7 @@ import torch
 
 from cskt.data.datasets import UnlabeledSet
 from cskt.data.reading import numbers, read_csv, rows_by_name
-from cskt.data.table import some
-from cskt.errors import DataError
+from cskt.errors import DataError, some
 from cskt.landmarks import SCHEMES, combine, shared_landmarks
 from cskt.metrics import nme
 from cskt.models import LandmarkNet

@@ -56,7 +56,7 @@ def find_landmarks(
         landmarks, confidence = codec.decode(heatmaps.float())
         found.append((landmarks.cpu(), confidence.cpu()))
     net.train(was_training)
-    landmarks, confidence = (torch.cat(parts) for parts in zip(*found))
+    landmarks, confidence = (torch.cat(parts) for parts in zip(*found, strict=True))
     to_crop = geometry.resize_matrix(net.cells, data.size)
     return geometry.apply(to_crop, landmarks), confidence
 

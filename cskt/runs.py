@@ -109,7 +109,7 @@ def start(run_dir: str | Path, cfg: Any, inputs: dict[str, str] | None = None) -
     files of the former one are moved to `former/`, where they stay until the next time.
 
     Args:
-        run_dir: outputs/<setting>/<run>, or outputs/<setting>/<run>/seed<k>.
+        run_dir: outputs/<setting>/<run>, or outputs/<setting>/<run>/seed<k>; relative to the project.
         cfg: the resolved config of the run, with SETTING and SEED.
         inputs: name -> fingerprint of what the run reads (the data, an earlier run's checkpoint).
 
@@ -119,7 +119,7 @@ def start(run_dir: str | Path, cfg: Any, inputs: dict[str, str] | None = None) -
     Raises:
         RunError: the folder holds a finished run with another config.
     """
-    run_dir = Path(run_dir)
+    run_dir = config.resolve(run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
     config_text = _dumped(cfg)
     inputs = inputs or {}
@@ -186,12 +186,73 @@ def collect(setting: str, outputs: str | Path = "outputs") -> "pd.DataFrame":
     """
     import pandas as pd
 
-    folder = Path(outputs) / setting
+    summaries = [json.loads((folder / "summary.json").read_text()) for folder in _finished(Path(outputs) / setting)]
+    return pd.json_normalize(summaries).sort_values(["run", "seed"], ignore_index=True)
+
+
+def upstream(run_dir: str | Path, run: str, file: str = "checkpoint.pt") -> Path:
+    """Find what another run of the same setting has made: of the same seed, where that run has one per seed.
+
+    Args:
+        run_dir: the folder of the run that needs it; relative to the project.
+        run: the name of the run that makes it.
+        file: the file in that run's folder.
+
+    Raises:
+        RunError: that run is not done, or has no such file.
+    """
+    run_dir = config.resolve(run_dir)
+    seed = run_dir.name if run_dir.name.startswith("seed") else "seed0"
+    folder = setting_folder(run_dir) / run
+    for candidate in (folder, folder / seed):
+        if (candidate / "summary.json").exists() and (candidate / file).exists():
+            return candidate / file
+    raise RunError(
+        f"run {run!r} has to be done first: there is no finished run with a {file} in {folder}, nor in its {seed}; "
+        f"`make reproduce SETTING={setting_folder(run_dir).name}` does all of them in order"
+    )
+
+
+def collect_tables(folder: str | Path, name: str) -> "pd.DataFrame":
+    """Read one table of all finished runs of a setting that have it.
+
+    Args:
+        folder: the setting's folder (`setting_folder`).
+        name: the table's file name without `.csv`.
+
+    Returns:
+        The tables' rows one below the other, sorted by run and seed, with the columns `run` and `seed` before theirs.
+
+    Raises:
+        RunError: no finished run has such a table.
+    """
+    import pandas as pd
+
+    tables = []
+    for run_dir in _finished(Path(folder)):
+        if (run_dir / f"{name}.csv").exists():
+            summary = json.loads((run_dir / "summary.json").read_text())
+            table = pd.read_csv(run_dir / f"{name}.csv")
+            table.insert(0, "run", summary["run"])
+            table.insert(1, "seed", summary["seed"])
+            tables.append(table)
+    if not tables:
+        raise RunError(f"no finished run under {folder} has a {name}.csv")
+    return pd.concat(tables).sort_values(["run", "seed"], kind="stable", ignore_index=True)
+
+
+def setting_folder(run_dir: str | Path) -> Path:
+    """The folder of all runs of the setting that a run belongs to."""
+    run_dir = config.resolve(run_dir)
+    return run_dir.parent.parent if run_dir.name.startswith("seed") else run_dir.parent
+
+
+def _finished(folder: Path) -> list[Path]:
+    """The folders of all finished runs of a setting."""
     paths = [*folder.glob("*/summary.json"), *folder.glob("*/seed*/summary.json")]
     if not paths:
-        raise RunError(f"no finished run under {folder}: `make reproduce SETTING={setting}` makes them")
-    table = pd.json_normalize([json.loads(path.read_text()) for path in paths])
-    return table.sort_values(["run", "seed"], ignore_index=True)
+        raise RunError(f"no finished run under {folder}: `make reproduce SETTING={folder.name}` makes them")
+    return [path.parent for path in paths]
 
 
 def _git(*arguments: str) -> str | None:

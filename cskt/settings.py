@@ -66,48 +66,50 @@ class Setting:
             write_zoo(config.resolve(self.cfg.DATA.ROOT), images=self.cfg.DATA.ZOO_IMAGES)
 
     def annotations(self, role: str) -> Annotations:
-        """Faces of a role: "train", "labeled", "unlabeled" (without landmarks), "val", "test", "human_train",
-        "human_test".
+        """Faces of a role.
 
-        Images of "val" and "test" are taken out of "train", "labeled" and, unless DATA.TRANSDUCTIVE, out of
-        "unlabeled"; `problems` says which.
+        Args:
+            role: "train" (all labels, without validation and test images), "labeled" (the few), "unlabeled" (without
+                landmarks; without validation and test images unless DATA.TRANSDUCTIVE), "val", "test", "human_train"
+                or "human_test".
+
+        Returns:
+            The faces; `problems` says what was left out, and why.
         """
-        if role.startswith("human_"):
-            return self._human(role.removeprefix("human_"))
-        if role in ("val", "test"):
-            return self._animals(role)
-        kept_out = set(self.held_out)
-        if role == "unlabeled":
-            found = self._animals(role, labels=False)
-            return found if self.cfg.DATA.TRANSDUCTIVE else found.without(kept_out, "validation or test image")
-        train = self._train.without(kept_out, "validation or test image")
-        if role == "train":
-            return train
+        d = self.cfg.DATA
         if role == "labeled":
-            listed = read_list(config.resolve(self.cfg.DATA.ROOT) / self.cfg.DATA.LABELED)
-            return self._train.select(listed.line_of)
-        raise ValueError(f"role {role!r} is not one of train, labeled, unlabeled, val, test, human_train, human_test")
+            return self._animals([d.LABELED], role) if d.FORMAT == "animalweb" else self._listed(d.LABELED)
+        if role in ("val", "test"):
+            return self._animals(d[role.upper()], role)
+        if role in ("train", "unlabeled"):
+            faces = self._animals(d[role.upper()], role, labels=role == "train")
+            free = role == "unlabeled" and d.TRANSDUCTIVE
+            return faces if free else faces.without(self._held_out, "validation or test image")
+        if role in ("human_train", "human_test"):
+            return self._human(role.removeprefix("human_"))
+        raise ValueError(f"role {role!r} is not train, labeled, unlabeled, val, test, human_train or human_test")
 
     @cached_property
-    def held_out(self) -> list[str]:
+    def _held_out(self) -> list[str]:
         """Names of all validation and test images."""
-        return [name for role in ("val", "test") for name in self._animals(role, labels=False).table["image"]]
+        d = self.cfg.DATA
+        return [name for files in (d.VAL, d.TEST) for name in self._animals(files, "", labels=False).table["image"]]
 
-    @cached_property
-    def _train(self) -> Annotations:
-        return self._animals("train")
-
-    def _animals(self, role: str, labels: bool = True) -> Annotations:
+    def _animals(self, files: list[str], split: str, labels: bool = True) -> Annotations:
         d = self.cfg.DATA
         root = _existing(config.resolve(d.ROOT), "DATA.ROOT")
-        parts = []
-        for name in d[role.upper()]:
-            if d.FORMAT == "coco":
-                parts.append(read_coco(root / name, root / d.IMAGES, scheme=self.scheme, split=role, labels=labels))
-            else:
-                parts.append(read_animalweb(root, name, images=d.IMAGES, boxes=d.BOXES, scheme=self.scheme,
-                                            split=role, labels=labels))  # fmt: skip
+        if d.FORMAT == "coco":
+            read, images = read_coco, root / d.IMAGES
+            parts = [read(root / f, images, scheme=self.scheme, split=split, labels=labels) for f in files]
+        else:
+            how = {"images": d.IMAGES, "boxes": d.BOXES, "scheme": self.scheme, "split": split, "labels": labels}
+            parts = [read_animalweb(root, f, **how) for f in files]
         return concatenate(parts)
+
+    def _listed(self, file: str) -> Annotations:
+        """The images of a list file, all of which DATA.TRAIN must hold."""
+        names = read_list(config.resolve(self.cfg.DATA.ROOT) / file).line_of
+        return self._animals(self.cfg.DATA.TRAIN, "labeled").select(names)
 
     def _human(self, split: str) -> Annotations:
         h = self.cfg.HUMAN

@@ -114,7 +114,7 @@ def train(
             lr = rate(step)
             losses = method.step(step, lr, step_generator(seed, step))
             values = torch.stack([torch.as_tensor(v, dtype=torch.float32).cpu() for v in losses.values()]).tolist()
-            losses = dict(zip(losses, values))
+            losses = dict(zip(losses, values, strict=True))
             _check_finite(losses, step, resume)
             window.append(losses)
             bar.update()

@@ -16,10 +16,10 @@ FLOORS = {
     **dict.fromkeys(("config", "geometry", "heatmaps", "landmarks", "metrics", "shapes", "species"), 0),
     **dict.fromkeys(("data", "models"), 1),
     "predict": 2,
-    **dict.fromkeys(("mining", "training"), 3),
+    **dict.fromkeys(("comparison", "mining", "training"), 3),
     "methods": 4,
     "settings": 5,
-    **dict.fromkeys(("figures", "notebooks", "runs", "widgets"), 6),
+    **dict.fromkeys(("figures", "galleries", "notebooks", "runs", "widgets"), 6),
     "__main__": 7,
 }
 

@@ -24,7 +24,7 @@ from cskt.data.augment import (
     take_view,
     view_landmarks,
 )
-from cskt.data.table import Annotations
+from cskt.data.table import Annotations, box_problem
 from cskt.errors import DataError
 from cskt.files import atomic_path, write_csv
 from cskt.landmarks import Scheme
@@ -170,7 +170,7 @@ def crop_cache(
         key.update(f"{path} {state.st_size} {state.st_mtime_ns} {box.tolist()}".encode())
     file = Path(folder) / f"crops_{size}_{key.hexdigest()[:16]}.npy"
     problems = file.with_suffix(".problems.csv")
-    if not file.exists():
+    if not (file.exists() and problems.exists()):
         unreadable = _write_crops(annotations, size, side, file)
         write_csv(problems, pd.DataFrame(unreadable, columns=["image", "file", "problem"]))
     readable = ~annotations.table["image"].isin(pd.read_csv(problems)["image"]).to_numpy()
@@ -191,7 +191,10 @@ def _write_crops(annotations: Annotations, size: int, side: int, file: Path) -> 
     rows = zip(annotations.table["image"], annotations.table["path"], annotations.boxes, strict=True)
     for name, path, box in tqdm(list(rows), desc="crops", unit="image", leave=False):
         try:
-            crops.append(crop_image(read_image(path), box, size, side))
+            picture = read_image(path)
+            if problem := box_problem(tuple(box), picture.size):
+                raise DataError(f"{path}: {problem}")
+            crops.append(crop_image(picture, box, size, side))
         except DataError as error:
             unreadable.append((name, path, str(error)))
     with atomic_path(file) as temporary:
@@ -219,7 +222,7 @@ def crop_image(picture: Image.Image, box: np.ndarray, size: int, side: int) -> n
     Returns:
         uint8 [side, side, 3]
     """
-    to_crop = geometry.crop_matrix(torch.as_tensor(np.asarray(box, float))[None], size)[0]
+    to_crop = geometry.crop_matrix(torch.tensor(box, dtype=torch.float64)[None], size)[0]
     scale = float(to_crop[0, 0])
     margin = (side - size) / 2
     # where the wider square begins, in the picture's pixel edges (a pixel's center is half a pixel inside)
@@ -240,7 +243,7 @@ def crop_image(picture: Image.Image, box: np.ndarray, size: int, side: int) -> n
 def batch_indices(count: int, batch: int, seed: int, step: int) -> np.ndarray:
     """Rows of batch `step`, [batch]: every row once per pass, in an order of its own for each pass."""
     first = step * batch
-    passes = range(first // count, (first + batch - 1) // count + 1)
+    passes = range(first // count, (first + batch) // count + 1)
     orders = [np.random.default_rng([seed, p]).permutation(count) for p in passes]
     start = first - passes[0] * count
     return np.concatenate(orders)[start : start + batch]
@@ -271,7 +274,7 @@ def unlabeled_batch(
 ) -> UnlabeledBatch:
     """A weak and a strong view of each crop, and the geometry between them."""
     views = [random_view(len(indices), data.size, a, generator).to(device) for a in (weak, strong)]
-    images = [_picture(data, indices, v, a, generator, device) for v, a in zip(views, (weak, strong))]
+    images = [_picture(data, indices, v, a, generator, device) for v, a in zip(views, (weak, strong), strict=True)]
     return UnlabeledBatch(*images, *views, torch.as_tensor(indices))
 
 

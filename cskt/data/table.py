@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cskt.errors import DataError
+from cskt.errors import DataError, some
 from cskt.landmarks import Scheme, combine, shared_landmarks
 
 _PROBLEM_COLUMNS = ["image", "file", "line", "problem", "action"]
@@ -73,11 +73,15 @@ class Annotations:
     def without(self, names: Iterable[str], why: str) -> "Annotations":
         """Return the other images only; each one left out is reported with the reason."""
         out = self.table["image"].isin(set(names))
-        left_out = self.table[out]
-        report = pd.DataFrame({"image": left_out["image"], "file": left_out["path"], "problem": why})
-        report = report.assign(line=pd.NA, action="excluded")[_PROBLEM_COLUMNS].astype({"line": "Int64"})
-        problems = pd.concat([self.problems, report], ignore_index=True) if len(report) else self.problems
-        return replace(self, table=self.table[~out].reset_index(drop=True), problems=problems)
+        kept = replace(self, table=self.table[~out].reset_index(drop=True))
+        return kept._reporting(self.table[out], why)
+
+    def _reporting(self, left_out: pd.DataFrame, why: str) -> "Annotations":
+        """The same faces, with rows that were left out added to the report."""
+        pairs = zip(left_out["image"], left_out["path"], strict=True)
+        rows = [(image, path, None, why, "excluded") for image, path in pairs]
+        report = pd.concat([self.problems, _problem_table(rows)], ignore_index=True) if rows else self.problems
+        return replace(self, problems=report)
 
     def without_landmarks(self) -> "Annotations":
         """Return the same images with no landmark column: what unlabeled data may know."""
@@ -126,22 +130,19 @@ class ProblemLog:
 
     def table(self) -> pd.DataFrame:
         """Return the problems, one a row."""
-        return pd.DataFrame(self._rows, columns=_PROBLEM_COLUMNS).astype({"line": "Int64"})
+        return _problem_table(self._rows)
+
+
+def _problem_table(rows: list[tuple]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=_PROBLEM_COLUMNS).astype({"line": "Int64"})
 
 
 def concatenate(parts: list[Annotations]) -> Annotations:
-    """Put annotations of one scheme together.
-
-    Raises:
-        DataError: an image name stands in two of them.
-    """
+    """Put annotations of one scheme together; an image that an earlier part has too is used once, and reported."""
     table = pd.concat([part.table for part in parts], ignore_index=True)
-    repeated = table["image"][table["image"].duplicated()].tolist()
-    if repeated:
-        raise DataError(f"{len(repeated)} image names stand in more than one file of a role: {some(repeated)}")
-    filled = [part.problems for part in parts if len(part.problems)]
-    problems = pd.concat(filled, ignore_index=True) if filled else parts[0].problems
-    return Annotations(table, parts[0].scheme, problems)
+    problems = pd.concat([part.problems for part in parts], ignore_index=True)
+    joined = Annotations(table.drop_duplicates("image", ignore_index=True), parts[0].scheme, problems)
+    return joined._reporting(table[table["image"].duplicated()], "stands in an earlier file too, used once")
 
 
 def landmark_columns(scheme: Scheme) -> list[str]:
@@ -209,9 +210,3 @@ def _report_landmarks_outside(
     for row in np.flatnonzero(outside.any(axis=-1)):
         names = ", ".join(scheme.landmarks[index] for index in np.flatnonzero(outside[row]))
         problems.keep(rows["image"].iloc[row], rows["path"].iloc[row], f"landmark outside the image: {names}")
-
-
-def some(names: list[str], count: int = 3) -> str:
-    """Return the first names as text, and how many more there are."""
-    more = f" and {len(names) - count} more" if len(names) > count else ""
-    return ", ".join(map(repr, names[:count])) + more

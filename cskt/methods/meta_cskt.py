@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from cskt import geometry
-from cskt.data.augment import Augmentation, between, warp_heatmaps
+from cskt.data.augment import Augmentation, View, between, view_landmarks, warp_heatmaps
 from cskt.data.datasets import (
     LabeledBatch,
     LabeledSet,
@@ -117,7 +117,9 @@ class MetaCSKT:
         self.student_opt = optimizer(self.student, options.weight_decay)
         self.labeled, self.unlabeled = labeled, unlabeled
         self.around, self.options, self.views = around, options, views
-        self.pool = Pool(positive, len(labeled.scheme.landmarks))
+        # an image whose true label is known gets no pseudo-label (spec 1.6)
+        known = unlabeled.table["image"].isin(labeled.table["image"]).to_numpy()
+        self.pool = Pool(np.asarray(positive, dtype=bool) & ~known, len(labeled.scheme.landmarks))
         self.mouth = [k for k, name in enumerate(labeled.scheme.landmarks) if "mouth" in name or "lip" in name]
         self.walk = torch.zeros(len(labeled) + len(unlabeled), len(self.mouth), 2)
         self.feedback_size = 0.0
@@ -144,7 +146,8 @@ class MetaCSKT:
         imitation = heatmap_loss(student_maps, target, self.student.output)
         probe = self._probe(labeled, step, generator)
         before = self._student_loss(probe, student_maps[:n] if o.feedback_forward == "train_shrunk" else None)
-        take_step(self.student_opt, o.unsupervised * imitation, lr)
+        if o.unsupervised:
+            take_step(self.student_opt, o.unsupervised * imitation, lr)
 
         # feedback: what that update gained on the labeled images
         gain = before - self._student_loss(probe)
@@ -243,11 +246,11 @@ class MetaCSKT:
             return 0.0
         if o.feedback in ("raw", "detached"):
             return o.feedback_weight * gain
-        size = abs(gain) / before
+        relative = gain / before if before else 0.0
         if o.feedback == "normalized":
-            return o.feedback_weight * gain / before
+            return o.feedback_weight * relative
         # the control: as large as the real feedback, but it knows nothing
-        self.feedback_size += (size - self.feedback_size) * 0.1
+        self.feedback_size += (abs(relative) - self.feedback_size) * 0.1
         return o.feedback_weight * self.feedback_size * float(torch.randn((), generator=generator))
 
     # --- the teacher -----------------------------------------------------------------------------------------------
@@ -278,7 +281,9 @@ class MetaCSKT:
         codec = CODECS["published"]
         cells, _ = codec.decode(to_heatmaps(student_maps.detach(), self.student.output).cpu())
         strong = geometry.apply(geometry.resize_matrix(student_maps.shape[-1], self.unlabeled.size), cells)
-        plain = geometry.apply(geometry.invert(unlabeled.strong_view.matrix.cpu()), strong)
+        seen = unlabeled.strong_view.to(strong.device)
+        plain = view_landmarks(strong, View(geometry.invert(seen.matrix), seen.mirrored),
+                               self.unlabeled.scheme.flip_permutation)  # fmt: skip
         to_crop = self.unlabeled.to_crop[unlabeled.indices]
         image = codec.finish(geometry.apply(geometry.invert(to_crop), plain.double()))
         self.pool.put(unlabeled.indices.numpy(), geometry.apply(to_crop, image).float())

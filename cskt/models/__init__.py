@@ -72,7 +72,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_precision(name: str, device: torch.device) -> str:
-    """The precision of a name, "auto" being bfloat16 on a GPU and on CPUs that compute in it (several times quicker)."""
+    """The precision of a name, "auto" being bfloat16 on a GPU and on CPUs that compute in it."""
     if name == "auto":
         fast = device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
         return "bfloat16" if fast else "float32"

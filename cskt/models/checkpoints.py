@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from cskt.errors import DataError
+from cskt.errors import DataError, some
 from cskt.files import atomic_path
 from cskt.landmarks import SharedLandmarks
 from cskt.models import LandmarkNet
@@ -91,7 +91,7 @@ def transfer(source: LandmarkNet, target: LandmarkNet, shared: SharedLandmarks) 
     for key in last:
         given = weights[key].flatten(1) if weights[key].ndim > 1 else weights[key][:, None]
         new = own[key].clone()
-        for row_source, row_target in zip(from_source, from_target):
+        for row_source, row_target in zip(from_source, from_target, strict=True):
             for landmark in row_target.nonzero()[:, 0]:
                 new[landmark] = (row_source @ given).view_as(new[landmark])
         weights[key] = new
@@ -122,7 +122,7 @@ def _fill(net: torch.nn.Module, weights: dict[str, torch.Tensor], path: str | Pa
         if weights[key].shape != own[key].shape
     ]
     if missing or extra or wrong:
-        parts = [f"{what}: {', '.join(names[:8])}{' ...' if len(names) > 8 else ''}"
-                 for what, names in (("missing", missing), ("unexpected", extra), ("wrong shape", wrong)) if names]  # fmt: skip
+        kinds = {"missing": missing, "unexpected": extra, "wrong shape": wrong}
+        parts = [f"{kind}: {some(names, 8)}" for kind, names in kinds.items() if names]
         raise DataError(f"{path}: the weights do not fit the network; {'; '.join(parts)}")
     net.load_state_dict({**{key: own[key] for key in optional}, **weights})

@@ -36,6 +36,9 @@ class HRNet(nn.Module):
                 nn.init.normal_(module.weight, std=0.001)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.Upsample):
+                # timm repeats pixels where scales are fused; the face alignment network interpolates (spec 1.1)
+                module.mode = "bilinear"
 
     def forward(self, images):
         """[B, 3, H, W] to [B, L, H/4, W/4] (255 px in gives 64 cells too)."""

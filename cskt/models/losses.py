@@ -1,9 +1,9 @@
 """What a network's maps mean, and how far they are from target heatmaps: two outputs, each with its loss.
 
 `linear`   the maps are heatmaps; mean squared error over all cells (the published network and loss).
-`softmax`  the maps are logits over the cells; the heatmap is their softmax, scaled so that a perfect one has the target's
-           peak of 1; cross-entropy. It cannot collapse to the all-zero map that squared error settles in first, and at
-           64 px on a CPU it reaches in 100 steps what squared error does not reach in 900 (docs/log.md).
+`softmax`  the maps are logits over the cells; the heatmap is their softmax, scaled so that a perfect one has the
+           target's peak of 1; cross-entropy. It cannot collapse to the all-zero map that squared error settles in
+           first, and at 64 px on a CPU it reaches in 100 steps what squared error does not in 900 (docs/log.md).
 """
 
 import math

@@ -48,7 +48,9 @@ class UNet(nn.Module):
         self.down = nn.ModuleList(
             Block(channels[max(k - 1, 0)], channels[k], stride=2 if k else 1) for k in range(len(channels))
         )
-        self.lateral = nn.ModuleList(nn.Conv2d(b, a, 1, bias=False) for a, b in zip(channels, channels[1:]))
+        self.lateral = nn.ModuleList(
+            nn.Conv2d(b, a, 1, bias=False) for a, b in zip(channels, channels[1:], strict=False)
+        )
         self.up = nn.ModuleList(Block(c, c) for c in channels[:-1])
         self.head = nn.Conv2d(width, landmarks, 1)
 

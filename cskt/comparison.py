@@ -1,0 +1,169 @@
+"""From the scores of many runs to one table: methods side by side, on known and on unknown species, with intervals.
+
+A scores table has one row per image (`predict.score`); a long one holds those of many runs, told apart by the columns
+run and seed (`runs.collect_tables`).
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from cskt import metrics
+from cskt.data.table import Annotations, landmark_columns
+from cskt.errors import DataError, some, with_landmarks
+from cskt.landmarks import Scheme, SharedLandmarks, combine
+from cskt.predict import known_unknown, score, summarize
+from cskt.shapes import fit_shape, place_shape
+
+GROUPS = ("all", "known", "unknown")
+
+
+def shape_scores(fit: Annotations, test: Annotations, statistic: Literal["mean", "median"] = "mean") -> pd.DataFrame:
+    """Score the face shape that knows the box only: the reference line that every model has to beat.
+
+    Args:
+        fit: the faces whose mean or median shape it is.
+        test: the faces it is placed on.
+        statistic: of each coordinate over the faces.
+
+    Returns:
+        A scores table of the test faces.
+    """
+    landmarks = place_shape(fit_shape(fit.landmarks, fit.boxes, statistic), test.boxes)
+    return score(with_landmarks(test.table[["image", "species", "family"]], test.scheme, landmarks), test)
+
+
+def shared_scores(
+    predictions: pd.DataFrame, scheme: Scheme, truth: Annotations, shared: SharedLandmarks
+) -> pd.DataFrame:
+    """Score predictions on the places that human and animal landmarks share.
+
+    Args:
+        predictions: of the human model or of an animal model, by `predict.predict`.
+        scheme: what the predictions' landmarks are.
+        truth: of the same images, in the animals' scheme.
+        shared: the places that the human scheme (a) and the animals' scheme (b) share.
+
+    Returns:
+        One row per image: image, species, family, nme over the shared places (a fraction of sqrt(w * h)).
+    """
+    truth = truth.select(predictions["image"])
+    weights = shared.from_b if scheme == truth.scheme else shared.from_a
+    found = predictions[landmark_columns(scheme)].to_numpy(float).reshape(len(predictions), -1, 2)
+    scores = predictions[["image", "species", "family"]].copy()
+    scores["nme"] = metrics.nme(combine(weights, found), combine(shared.from_b, truth.landmarks), truth.norm)
+    return scores
+
+
+def add_group(scores: pd.DataFrame, labeled_species: Sequence[str]) -> pd.DataFrame:
+    """Return a scores table with the column group, "known" or "unknown", before the errors."""
+    group = known_unknown(scores["species"], labeled_species)
+    scores = scores.copy()
+    scores.insert(scores.columns.get_loc("nme"), "group", group)
+    return scores
+
+
+def summarize_groups(scores: pd.DataFrame) -> dict[str, float]:
+    """Reduce a scores table with a group column to the numbers that are reported.
+
+    Returns:
+        The numbers of `predict.summarize` over all images, then with the prefix known_ and unknown_ those of each
+        group that occurs.
+    """
+    numbers = summarize(scores)
+    for group, part in scores.groupby("group"):
+        numbers |= summarize(part, prefix=f"{group}_")
+    return numbers
+
+
+def seed_average(scores: pd.DataFrame) -> pd.DataFrame:
+    """Average each image's error over a run's seeds.
+
+    Args:
+        scores: a long scores table.
+
+    Returns:
+        One row per run and image: run, image, species, family, group and nme; in the order of the runs.
+    """
+    identity = [name for name in ("run", "image", "species", "family", "group") if name in scores]
+    return scores.groupby(identity, sort=False)["nme"].mean().reset_index()
+
+
+def compare(scores: pd.DataFrame, baseline: str = "few_shot", bound: str = "supervised", seed: int = 0) -> pd.DataFrame:
+    """Put runs side by side.
+
+    Args:
+        scores: a long scores table with a group column; all runs on the same images.
+        baseline: the run that reductions are relative to.
+        bound: the run that ratios are relative to.
+        seed: of the resamples.
+
+    Returns:
+        One row per run and group (all, then those of known and unknown that occur), in the order of the runs:
+        images and seeds (counts);
+        nme, of errors averaged over seeds, with the ends of its 95 % bootstrap interval over images, and nme_sd, the
+        standard deviation over seeds (NaN for one seed);
+        nme_macro, fr08, fr10, auc20: means over seeds of the numbers of `predict.summarize`;
+        reduction: share of the baseline's nme by which this nme is lower, with the ends of its paired 95 % interval
+        over images (the baseline's nme taken as it is) and the p-value of the paired test;
+        ratio: nme over the bound's nme. The last five are NaN where the run they need is not there.
+
+    Raises:
+        DataError: two runs did not score the same images.
+    """
+    _check_same_images(scores)
+    rows = []
+    for group in GROUPS:
+        part = scores if group == "all" else scores[scores["group"] == group]
+        if part.empty:
+            continue
+        averaged = seed_average(part)
+        errors = {run: own.sort_values("image")["nme"].to_numpy() for run, own in averaged.groupby("run", sort=False)}
+        for run, own in part.groupby("run", sort=False):
+            row = {"run": run, "group": group, **_summary(own, seed)}
+            row |= _reduction(errors[run], errors.get(baseline), seed) if run != baseline else {}
+            row["ratio"] = float(np.nanmean(errors[run]) / np.nanmean(errors[bound])) if bound in errors else np.nan
+            rows.append(row)
+    order = {run: place for place, run in enumerate(scores["run"].unique())}
+    table = pd.DataFrame(rows)
+    return table.sort_values("run", key=lambda runs: runs.map(order), kind="stable", ignore_index=True)
+
+
+def _summary(scores: pd.DataFrame, seed: int) -> dict[str, float]:
+    """The numbers of one run and group."""
+    by_seed = pd.DataFrame([summarize(part, seed) for _, part in scores.groupby("seed")])
+    averaged = summarize(seed_average(scores), seed)
+    return {
+        "images": averaged["images"],
+        "seeds": len(by_seed),
+        **{name: averaged[name] for name in ("nme", "nme_low", "nme_high")},
+        "nme_sd": by_seed["nme"].std(ddof=1),
+        **{name: by_seed[name].mean() for name in ("nme_macro", "fr08", "fr10", "auc20")},
+    }
+
+
+def _reduction(errors: np.ndarray, baseline: np.ndarray | None, seed: int) -> dict[str, float]:
+    """How much lower than the baseline's the errors of the same images are."""
+    if baseline is None:
+        return {}
+    whole = np.nanmean(baseline)
+    low, high = metrics.paired_interval(errors, baseline, seed)
+    return {
+        "reduction": float(1 - np.nanmean(errors) / whole),
+        "reduction_low": float(-high / whole),
+        "reduction_high": float(-low / whole),
+        "p_value": metrics.paired_test(errors, baseline, seed),
+    }
+
+
+def _check_same_images(scores: pd.DataFrame) -> None:
+    scored = {key: set(own["image"][own["nme"].notna()]) for key, own in scores.groupby(["run", "seed"], sort=False)}
+    (first, images), *others = scored.items()
+    for (run, seed), own in others:
+        if odd := sorted(own ^ images):
+            raise DataError(
+                f"run {run}, seed {seed} and run {first[0]}, seed {first[1]} have scored different images "
+                f"({some(odd)}): do the older of the two again"
+            )
