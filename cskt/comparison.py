@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from cskt import metrics
-from cskt.data.table import Annotations, landmark_columns
-from cskt.errors import DataError, some, with_landmarks
+from cskt.data.table import Annotations, landmark_columns, with_landmarks
+from cskt.errors import DataError, some
 from cskt.landmarks import Scheme, SharedLandmarks, combine
 from cskt.predict import known_unknown, score, summarize
 from cskt.shapes import fit_shape, place_shape
@@ -58,11 +58,8 @@ def shared_scores(
 
 
 def add_group(scores: pd.DataFrame, labeled_species: Sequence[str]) -> pd.DataFrame:
-    """Return a scores table with the column group, "known" or "unknown", before the errors."""
-    group = known_unknown(scores["species"], labeled_species)
-    scores = scores.copy()
-    scores.insert(scores.columns.get_loc("nme"), "group", group)
-    return scores
+    """Return a scores table with a column group: "known" where an image's species occurs among the labels."""
+    return scores.assign(group=known_unknown(scores["species"], labeled_species))
 
 
 def summarize_groups(scores: pd.DataFrame) -> dict[str, float]:

@@ -98,7 +98,7 @@ DEFAULTS = {
         "DEAD_STEPS": 0,  # steps of learning rate 0 at the beginning (50 in the release)
         "EXCLUDE_NEGATIVES": True,  # leave hard negatives out of the unlabeled images
         "INCLUDE_POSITIVES": True,  # give positives pseudo-labels
-        "SELECT": "last",  # which weights are the result: last, or the best on the labels of val or test (faults 11, 16)
+        "SELECT": "last",  # which weights are the result: last, or the best on val or test labels (faults 11, 16)
         "SELECT_STEPS": 100,  # steps between two looks at those labels
         "AUGMENT": True,  # False: plain crops everywhere, as in the release
         "BATCH_LABELED": 16,

@@ -111,7 +111,7 @@ def test_heatmaps_move_as_landmarks_do(size, cells):
     assert 0 < view.mirrored.sum() < 8
     landmarks = size * (0.35 + 0.3 * torch.rand(8, 9, 2, generator=generator(3)))
     to_cells = cells / size
-    heatmaps = encode((landmarks + 0.5) * to_cells - 0.5, cells)
+    heatmaps = encode((landmarks + 0.5) * to_cells - 0.5, cells, sigma=2.0)
     moved = warp_heatmaps(heatmaps, view, size, PERMUTATION)
     expected = (view_landmarks(landmarks, view, PERMUTATION) + 0.5) * to_cells - 0.5
     axis = torch.arange(cells, dtype=torch.float32)
@@ -137,8 +137,7 @@ def test_no_strength_leaves_the_picture():
 def test_a_gray_picture_changes_by_brightness_and_tint_within_their_limits():
     images = torch.full((3000, 3, 1, 1), 0.5)
     changed = change_colors(images, 0.4, generator())[..., 0, 0]
-    # x 0.5 (1 +- 0.12) for the tint; +- 0.16 of brightness; contrast spreads what the tint made of it
-    assert 0.48 < (changed.max(1).values - 0.5).max() + (0.5 - changed.min(1).values).max() <= 2 * (0.16 + 0.06 * 1.8)
+    # tint: 0.5 (1 +- 0.12) for each color, spread by up to 40 % of contrast; brightness: +- 0.16
     tint = changed - changed.mean(1, keepdim=True)
     assert 0.06 < tint.abs().max() <= 0.08 * 1.4 + 1e-6
     level = changed.mean(1)
@@ -152,12 +151,11 @@ def test_colors_stay_between_0_and_1():
 
 
 def test_about_a_seventh_of_the_pictures_loses_its_colors():
-    images = torch.tensor([0.6, 0.5, 0.4]).view(1, 3, 1, 1) * torch.tensor([0.8, 1.0]).repeat(2000, 1, 2, 1)
-    images = images.expand(2000, 3, 2, 2).clone()
-    images[..., 1] = images[..., 1].flip(1)  # columns of opposite hue: tint alone cannot make their ratios equal
+    # two pixels of one lightness and opposite hue: without colors they are the same
+    images = torch.tensor([[0.6, 0.4], [0.5, 0.5], [0.4, 0.6]]).view(1, 3, 1, 2).expand(2000, 3, 1, 2)
     changed = change_colors(images, 0.2, generator())
-    hue = (changed[..., 0] - changed[..., 1]).abs().amax(dim=(1, 2))
-    assert 0.12 < (hue < 1e-4).float().mean() < 0.18
+    difference = (changed[..., 0] - changed[..., 1]).abs().amax(dim=(1, 2))
+    assert 0.12 < (difference < 1e-4).float().mean() < 0.18
 
 
 def test_each_rectangle_is_painted_half_of_the_time_within_its_size():
