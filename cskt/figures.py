@@ -224,11 +224,12 @@ def mean_shape(faces: Annotations, ax=None):
         faces: whose landmarks they are.
         ax: where to draw.
     """
-    ax = _axes(ax, 5.5, 4.2)
+    ax = _axes(ax, 7, 4.2)
     places = (faces.landmarks - faces.boxes[:, None, :2]) / faces.boxes[:, None, 2:]
     mean = fit_shape(faces.landmarks, faces.boxes)
     for k, name in enumerate(faces.scheme.landmarks):
-        color, _, marker = _SERIES[k % len(_SERIES)]
+        # color and marker get out of step after the last series, so that many landmarks have looks of their own
+        color, marker = _SERIES[k % len(_SERIES)][0], _SERIES[(k + k // len(_SERIES)) % len(_SERIES)][2]
         seen = np.isfinite(places[:, k]).all(axis=-1).sum()
         ax.scatter(*places[:, k].T, s=9, color=color, marker=marker, alpha=0.35, lw=0)
         ax.plot(*mean[k], color=color, marker=marker, ms=9, mec="white", mew=1.5, ls="",
