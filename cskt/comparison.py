@@ -35,6 +35,23 @@ def shape_scores(fit: Annotations, test: Annotations, statistic: Literal["mean",
     return score(with_landmarks(test.table[["image", "species", "family"]], test.scheme, landmarks), test)
 
 
+def shared_places(table: pd.DataFrame, scheme: Scheme, weights: np.ndarray, names: Sequence[str]) -> pd.DataFrame:
+    """Replace a table's landmarks by the places that human and animal landmarks share.
+
+    Args:
+        table: with <landmark>_x and <landmark>_y of each landmark of the scheme.
+        scheme: what its landmarks are.
+        weights: `from_a` or `from_b` of the shared landmarks, whichever belongs to the scheme, [S, L].
+        names: of the shared places, S.
+
+    Returns:
+        The table with <place>_x and <place>_y instead; NaN where a landmark that it needs is missing.
+    """
+    landmarks = table[landmark_columns(scheme)].to_numpy(float).reshape(len(table), -1, 2)
+    others = [name for name in table if not name.startswith(tuple(f"{landmark}_" for landmark in scheme.landmarks))]
+    return with_landmarks(table[others], Scheme("shared", tuple(names)), combine(weights, landmarks))
+
+
 def shared_scores(
     predictions: pd.DataFrame, scheme: Scheme, truth: Annotations, shared: SharedLandmarks
 ) -> pd.DataFrame:
@@ -47,14 +64,12 @@ def shared_scores(
         shared: the places that the human scheme (a) and the animals' scheme (b) share.
 
     Returns:
-        One row per image: image, species, family, nme over the shared places (a fraction of sqrt(w * h)).
+        A scores table whose landmarks are the shared places.
     """
-    truth = truth.select(predictions["image"])
     weights = shared.from_b if scheme == truth.scheme else shared.from_a
-    found = predictions[landmark_columns(scheme)].to_numpy(float).reshape(len(predictions), -1, 2)
-    scores = predictions[["image", "species", "family"]].copy()
-    scores["nme"] = metrics.nme(combine(weights, found), combine(shared.from_b, truth.landmarks), truth.norm)
-    return scores
+    found = shared_places(predictions, scheme, weights, shared.names)
+    true = shared_places(truth.table, truth.scheme, shared.from_b, shared.names)
+    return score(found, Annotations(true, Scheme("shared", shared.names), truth.problems))
 
 
 def add_group(scores: pd.DataFrame, labeled_species: Sequence[str]) -> pd.DataFrame:

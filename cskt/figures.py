@@ -95,6 +95,7 @@ def meta_training(metrics_table: pd.DataFrame):
     right = axes[1].twinx()
     right.plot(step, metrics_table["feedback"], color=PALETTE["vermillion"], ls="--")
     right.set_ylabel("feedback, a factor")
+    right.spines["top"].set_visible(False)
     _align_zero(axes[1], right)
     axes[2].step(step, metrics_table["pool"], where="post", color=PALETTE["green"])
     axes[2].set(xlabel="step", ylabel="pseudo-\nlabels", ylim=(0, None))

@@ -9,6 +9,7 @@ import torch
 from cskt import geometry
 from cskt.data.augment import Augmentation
 from cskt.data.datasets import LabeledSet, crop_image, labeled_batch, read_image
+from cskt.data.table import Annotations
 from cskt.species import FAMILY_OF
 
 SIDE = 128  # of a picture, pixels
@@ -60,12 +61,31 @@ def gallery(
     return axes
 
 
+def overlays(truth: Annotations, predictions: pd.DataFrame, scores: pd.DataFrame):
+    """Show annotated and predicted landmarks of some scored images, each with its error above it.
+
+    Args:
+        truth: annotations that hold the images.
+        predictions: by `predict.predict`, of those images and others.
+        scores: the rows of a scores table to show, in this order.
+
+    Returns:
+        The axes, [rows, columns].
+    """
+    faces = truth.select(scores["image"]).table
+    titles = [
+        f"{species}, {100 * error:.1f} %" for species, error in zip(scores["species"], scores["nme"], strict=True)
+    ]
+    return gallery(faces, {"truth": truth.table, "prediction": predictions}, titles=titles)
+
+
 def examples(table: pd.DataFrame, by: str, count: int = 8, seed: int = 0) -> pd.DataFrame:
-    """Draw up to `count` rows of each value of a column; families and species in the order of `FAMILY_OF`."""
+    """Draw up to `count` rows of each value of a column: of families and species in the order of `FAMILY_OF`, of
+    categories from positive to hard negative, of others by name."""
     drawn = table.sample(frac=1, random_state=seed).groupby(by).head(count)
-    order = list(dict.fromkeys([*FAMILY_OF.values(), *FAMILY_OF]))
-    place = {name: order.index(name) if name in order else len(order) for name in drawn[by].unique()}
-    return drawn.sort_values([by], key=lambda names: names.map(place).astype(float), kind="stable")
+    order = dict.fromkeys([*FAMILY_OF.values(), *FAMILY_OF, "positive", "semi_hard", *sorted(drawn[by].unique())])
+    place = {name: n for n, name in enumerate(order)}
+    return drawn.sort_values(by, key=lambda names: names.map(place), kind="stable")
 
 
 def views(data: LabeledSet, augmentations: Mapping[str, Augmentation], count: int = 6, seed: int = 0):
@@ -92,16 +112,6 @@ def views(data: LabeledSet, augmentations: Mapping[str, Augmentation], count: in
             _mark(ax, {"truth": points})
     _legend(axes, ["truth"])
     return axes
-
-
-def percent(errors: Iterable[float]) -> list[str]:
-    """Errors as titles.
-
-    Example:
-        >>> percent([0.1234, 0.05])
-        ['12.3 %', '5.0 %']
-    """
-    return [f"{100 * error:.1f} %" for error in errors]
 
 
 def _places(names: list[str], columns: int) -> tuple[list[tuple[int, int]], list[str]]:

@@ -145,7 +145,7 @@ class MetaCSKT:
         student_maps = self._maps(self.student, labeled.images, unlabeled.strong)
         imitation = heatmap_loss(student_maps, target, self.student.output)
         probe = self._probe(labeled, step, generator)
-        before = self._student_loss(probe, student_maps[:n] if o.feedback_forward == "train_shrunk" else None)
+        before = self._student_loss(probe, student_maps[:n])
         if o.unsupervised:
             take_step(self.student_opt, o.unsupervised * imitation, lr)
 
@@ -229,10 +229,18 @@ class MetaCSKT:
         return labeled_batch(self.labeled, rows, self.views["labeled"], generator, a.device)
 
     @torch.no_grad()
-    def _student_loss(self, probe: LabeledBatch, maps: torch.Tensor | None = None) -> float:
-        """The student's loss on the labels of `probe`, now; `maps` spares the pass where they are known."""
+    def _student_loss(self, probe: LabeledBatch, known: torch.Tensor | None = None) -> float:
+        """The student's loss on the labels of `probe`; 0 where no feedback asks for it.
+
+        Args:
+            probe: labeled images.
+            known: the student's training-mode maps of them from a pass over all images, which the release compares.
+        """
+        shrunk = self.options.feedback_forward == "train_shrunk"
+        if self.options.feedback == "none":
+            return 0.0
+        maps = known if shrunk else None
         if maps is None:
-            shrunk = self.options.feedback_forward == "train_shrunk"
             self.student.train(shrunk)
             with autocast(self.around.device, self.around.precision):
                 maps = self.student(probe.images)
@@ -268,7 +276,9 @@ class MetaCSKT:
 
     def _pseudo_loss(self, maps: torch.Tensor) -> torch.Tensor:
         """How far the teacher is from its own hard pseudo-labels."""
-        target = sharpen(to_heatmaps(maps.detach(), self.teacher.output))
+        codec = self.around.codec
+        places, _ = codec.decode(to_heatmaps(maps.detach(), self.teacher.output))
+        target = codec.encode(places, maps.shape[-1])
         if self.options.hard_targets == "skip_first_column":
             column = maps.detach().flatten(-2).argmax(dim=-1) % maps.shape[-1]
             target = target * (column > 0)[..., None, None]

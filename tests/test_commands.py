@@ -1,0 +1,123 @@
+"""The commands that look at pictures: evaluate and predict, run as a user runs them."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from cskt.__main__ import main
+from cskt.models import LandmarkNet, checkpoints
+
+NAMES = ["left_eye", "right_eye", "nose", "left_ear", "right_ear"]
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    torch.manual_seed(0)
+    path = tmp_path / "net.pt"
+    checkpoints.save(path, LandmarkNet("unet_small", "animalpose5", 5, 64, "softmax"))
+    return path
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Three noise pictures of 80 x 60 pixels."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for k in range(3):
+        Image.fromarray(rng.integers(0, 256, (60, 80, 3), np.uint8)).save(folder / f"cat_{k}.png")
+    return folder
+
+
+@pytest.fixture
+def setting(tmp_path, pictures):
+    """A COCO file of the pictures, and a params file whose labeled images they are."""
+    keypoints = np.array([[50, 20, 2], [30, 20, 2], [40, 35, 2], [60, 5, 2], [20, 5, 2]])
+    file = tmp_path / "faces.json"
+    names = [f"cat_{k}.png" for k in range(3)]
+    file.write_text(
+        json.dumps(
+            {
+                "images": [{"id": k, "file_name": n, "width": 80, "height": 60} for k, n in enumerate(names)],
+                "annotations": [
+                    {"id": k, "image_id": k, "category_id": 1, "bbox": [10 + k, 0, 60, 50],
+                     "keypoints": keypoints.ravel().tolist(), "num_keypoints": 5}
+                    for k in range(3)
+                ],
+                "categories": [{"id": 1, "name": "cat", "keypoints": NAMES}],
+            }
+        )
+    )  # fmt: skip
+    (tmp_path / "list.txt").write_text("\n".join(names))
+    params = tmp_path / "params.yaml"
+    params.write_text(
+        f"SETTING: tiny\nDATA:\n  FORMAT: coco\n  ROOT: {tmp_path}\n  IMAGES: pictures\n  SCHEME: animalpose5\n"
+        "  TRAIN: [faces.json]\n  LABELED: list.txt\n"
+    )
+    return params, file
+
+
+def test_evaluate_writes_one_row_per_image_and_prints_their_mean(tmp_path, checkpoint, pictures, setting, capsys):
+    params, file = setting
+    out = tmp_path / "scores.csv"
+    arguments = ["--config", params, "--checkpoint", checkpoint, "--annotations", file, "--images", pictures]
+    assert main(["evaluate", *map(str, arguments), "--out", str(out)]) == 0
+    scores = pd.read_csv(out)
+    assert scores["image"].tolist() == ["cat_0.png", "cat_1.png", "cat_2.png"]
+    printed = capsys.readouterr().out
+    assert f"NME         {scores['nme'].mean():.2%}" in printed
+    assert f"FR@0.08     {(scores['nme'] > 0.08).mean():.2%}" in printed
+    # the three boxes are moved by 0, 1 and 2 px over the same landmarks: the mean shape is off by 1, 0 and 1 px
+    assert scores["nme_mean_shape"].to_numpy() * np.sqrt(60 * 50) == pytest.approx([1, 0, 1], abs=1e-6)
+
+
+def test_evaluate_agrees_with_predict(tmp_path, checkpoint, pictures, setting):
+    params, file = setting
+    boxes, predictions, out = tmp_path / "boxes.csv", tmp_path / "predictions.csv", tmp_path / "scores.csv"
+    pd.DataFrame({"img": [f"cat_{k}.png" for k in range(3)], "x": [10, 11, 12], "y": 0, "w": 60, "h": 50}).to_csv(
+        boxes, index=False
+    )
+    common = ["--checkpoint", checkpoint, "--images", pictures]
+    assert main(["predict", *map(str, common), "--boxes", str(boxes), "--out", str(predictions)]) == 0
+    arguments = [*common, "--config", params, "--annotations", file, "--out", out]
+    assert main(["evaluate", *map(str, arguments)]) == 0
+    nose = pd.read_csv(predictions)[["nose_x", "nose_y"]].to_numpy()
+    error = np.hypot(*(nose - [40, 35]).T) / np.sqrt(60 * 50)
+    assert pd.read_csv(out)["nose_error"].to_numpy() == pytest.approx(error, abs=1e-6)
+
+
+def test_predict_draws_and_names_what_it_could_not_read(tmp_path, checkpoint, pictures, capsys):
+    (pictures / "broken.jpg").write_bytes(b"not a picture")
+    whole = (pictures / "cat_0.png").read_bytes()
+    (pictures / "cut.png").write_bytes(whole[: len(whole) // 2])
+    out, drawn = tmp_path / "out.csv", tmp_path / "drawn"
+    status = main(["predict", "--checkpoint", str(checkpoint), "--images", str(pictures), "--out", str(out),
+                   "--draw", str(drawn)])  # fmt: skip
+    assert status == 1
+    table = pd.read_csv(out)
+    assert table["image"].tolist() == ["cat_0.png", "cat_1.png", "cat_2.png"]
+    inside = table[[f"{name}_x" for name in NAMES]].to_numpy()
+    assert (-1 < inside).all() and (inside < 81).all()
+    errors = capsys.readouterr().err
+    assert "broken.jpg" in errors and "cut.png" in errors
+    before, after = (np.asarray(Image.open(p).convert("RGB")) for p in (pictures / "cat_1.png", drawn / "cat_1.png"))
+    assert before.shape == after.shape and (before != after).any()
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"--checkpoint": "nothing.pt"}, "nothing.pt"),
+        ({"--images": "nowhere"}, "nowhere"),
+        ({"--boxes": "no.csv"}, "no.csv"),
+    ],
+)
+def test_predict_says_which_file_is_at_fault(tmp_path, checkpoint, pictures, capsys, change, named):
+    arguments = {"--checkpoint": str(checkpoint), "--images": str(pictures), "--out": str(tmp_path / "o.csv")} | change
+    assert main(["predict", *(part for pair in arguments.items() for part in pair)]) == 2
+    assert named in capsys.readouterr().err
+    assert not (tmp_path / "o.csv").exists()

@@ -1,0 +1,96 @@
+"""The pool of pseudo-labels, and the disagreements that decide who may enter it."""
+
+import numpy as np
+import pytest
+import torch
+from builders import unlabeled_faces
+from torch import nn
+
+from cskt import mining
+from cskt.landmarks import SCHEMES
+from cskt.mining import Pool, disagreements
+
+
+def test_only_positives_enter_the_pool_and_later_visits_replace_earlier_ones():
+    pool = Pool(np.array([True, False, True, True]), landmarks=2)
+    assert pool.size == 0
+    pool.put(np.array([3, 1, 0]), torch.arange(12.0).view(3, 2, 2))
+    rows, labels = pool.labels()
+    assert rows.tolist() == [0, 3]
+    assert labels.tolist() == [[[8, 9], [10, 11]], [[0, 1], [2, 3]]]
+    pool.put(np.array([3]), torch.full((1, 2, 2), 7.0))
+    assert pool.size == 2
+    assert pool.labels()[1][1].eq(7).all()
+
+
+def test_labels_that_were_given_out_do_not_change_with_the_pool():
+    pool = Pool(np.array([True]), landmarks=1)
+    pool.put(np.array([0]), torch.zeros(1, 1, 2))
+    rows, labels = pool.labels()
+    pool.put(np.array([0]), torch.ones(1, 1, 2))
+    assert labels.eq(0).all()
+
+
+def test_an_empty_pool_has_no_labels():
+    pool = Pool(np.zeros(5, dtype=bool), landmarks=3)
+    pool.put(np.arange(5), torch.zeros(5, 3, 2))
+    rows, labels = pool.labels()
+    assert pool.size == 0 and len(rows) == 0 and labels.shape == (0, 3, 2)
+
+
+def test_the_state_of_a_pool_brings_it_back():
+    pool, other = (Pool(np.array([True, True]), landmarks=1) for _ in range(2))
+    pool.put(np.array([1]), torch.tensor([[[3.0, 4.0]]]))
+    other.load_state_dict({key: value.clone() for key, value in pool.state_dict().items()})
+    assert other.labels()[0].tolist() == [1] and other.labels()[1].tolist() == [[[3.0, 4.0]]]
+
+
+# --- disagreements
+
+
+class Says(nn.Module):
+    """Stands for a network: `find_landmarks` is patched to give what it says."""
+
+    def __init__(self, scheme, plain, mirrored=None):
+        super().__init__()
+        self.spec = {"scheme": scheme}
+        self.plain, self.mirrored = plain, mirrored
+
+
+@pytest.fixture
+def _spoken(monkeypatch):
+    def find(net, data, mirrored=False, **how):
+        assert data.scheme is SCHEMES[net.spec["scheme"]]
+        return (net.mirrored if mirrored else net.plain), None
+
+    monkeypatch.setattr(mining, "find_landmarks", find)
+
+
+@pytest.mark.usefixtures("_spoken")
+def test_disagreements_are_distances_over_the_box_averaged_over_landmarks():
+    """The crop of 32 px shows a box of 96 px: 3 px apart in the crop are 9 px apart in the image, 9 / 96 of the box."""
+    data = unlabeled_faces(2, size=32)
+    animal = torch.full((2, 9, 2), 10.0)
+    human, mirror = animal.clone(), animal.clone()
+    human[0, :, 0] += 3.0
+    human[1, 4, 1] += 2.7
+    mirror[1, :3, 1] += 6.0
+    table = disagreements(Says("animalweb9", human), Says("animalweb9", animal, mirror), data)
+    assert table["image"].tolist() == ["unlabeled_0.png", "unlabeled_1.png"]
+    # over nine shared landmarks, of which one is 2.7 px off
+    assert table["human_disagreement"].tolist() == pytest.approx([3 / 32, 0.3 / 32])
+    # three of nine are 6 px off
+    assert table["flip_disagreement"].tolist() == pytest.approx([0.0, 2 / 32])
+
+
+@pytest.mark.usefixtures("_spoken")
+def test_human_and_animal_are_compared_on_the_places_they_share():
+    """68 human landmarks against AnimalWeb's 9: eye corners, nose, mouth corners, lips; the brows do not count."""
+    data = unlabeled_faces(1, size=32)
+    animal = torch.arange(18.0).view(1, 9, 2)
+    human = torch.full((1, 68, 2), 1000.0)
+    for place, index in {36: 0, 39: 1, 42: 2, 45: 3, 33: 4, 48: 5, 54: 6, 51: 7, 57: 8}.items():
+        human[0, place] = animal[0, index]
+    human[0, 33, 0] += 9.0
+    table = disagreements(Says("ibug68", human), Says("animalweb9", animal, animal), data)
+    assert table["human_disagreement"].item() == pytest.approx(1 / 32)
