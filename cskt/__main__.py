@@ -164,6 +164,15 @@ def table(args: argparse.Namespace) -> None:
     print(found.to_string(index=False, float_format="{:.4f}".format))
 
 
+def report(args: argparse.Namespace) -> None:
+    """Copy a setting's results into docs/results/ and renew the tables of README.md."""
+    from cskt import config
+    from cskt.report import publish
+
+    for path in publish(args.setting, config.resolve("outputs"), config.PROJECT):
+        print(f"written {path}")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m cskt", description="Cross-species face alignment.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -217,6 +226,9 @@ def _parser() -> argparse.ArgumentParser:
     command = _add(commands, table, "python -m cskt table animalpose --out docs/results/animalpose_runs.csv")
     command.add_argument("setting", help="a folder of outputs/")
     command.add_argument("--out", metavar="CSV", help="write the table here too")
+
+    command = _add(commands, report, "python -m cskt report animalpose")
+    command.add_argument("setting", help="a folder of outputs/ with a finished evaluate run")
     return parser
 
 

@@ -18,6 +18,16 @@ from cskt.predict import known_unknown, score, summarize
 from cskt.shapes import fit_shape, place_shape
 
 GROUPS = ("all", "known", "unknown")
+# what the runs are called in figures and tables, in the order in which they are shown
+NAMES = {
+    "mean_shape": "mean shape in the box",
+    "median_shape": "median shape in the box",
+    "human_model": "human model, no animal label",
+    "few_shot": "few-shot only",
+    "meta_cskt_published": "Meta-CSKT, published",
+    "meta_cskt_corrected": "Meta-CSKT, corrected",
+    "supervised": "fully supervised",
+}
 
 
 def shape_scores(fit: Annotations, test: Annotations, statistic: Literal["mean", "median"] = "mean") -> pd.DataFrame:
@@ -90,6 +100,12 @@ def summarize_groups(scores: pd.DataFrame) -> dict[str, float]:
     return numbers
 
 
+def in_order(table: pd.DataFrame) -> pd.DataFrame:
+    """Sort a table with a column run in the order of `NAMES`, other runs last; rows of a run keep their order."""
+    place = {run: n for n, run in enumerate(NAMES)}
+    return table.sort_values("run", key=lambda runs: runs.map(place), kind="stable", ignore_index=True)
+
+
 def seed_average(scores: pd.DataFrame) -> pd.DataFrame:
     """Average each image's error over a run's seeds.
 
@@ -113,14 +129,16 @@ def compare(scores: pd.DataFrame, baseline: str = "few_shot", bound: str = "supe
         seed: of the resamples.
 
     Returns:
-        One row per run and group (all, then those of known and unknown that occur), in the order of the runs:
+        One row per run and group (all, then those of known and unknown that occur), in the order of `NAMES`:
         images and seeds (counts);
         nme, of errors averaged over seeds, with the ends of its 95 % bootstrap interval over images, and nme_sd, the
         standard deviation over seeds (NaN for one seed);
         nme_macro, fr08, fr10, auc20: means over seeds of the numbers of `predict.summarize`;
         reduction: share of the baseline's nme by which this nme is lower, with the ends of its paired 95 % interval
-        over images (the baseline's nme taken as it is) and the p-value of the paired test;
-        ratio: nme over the bound's nme. The last five are NaN where the run they need is not there.
+        over images (the baseline's nme taken as it is), the p-value of the paired test, and reduction_sd, the standard
+        deviation over seeds, each compared with the baseline of its own seed;
+        ratio: nme over the bound's nme. The last six are NaN where the run they need is not there.
+        Intervals and p-value speak of other images, the two standard deviations of other seeds.
 
     Raises:
         DataError: two runs did not score the same images.
@@ -135,12 +153,13 @@ def compare(scores: pd.DataFrame, baseline: str = "few_shot", bound: str = "supe
         errors = {run: own.sort_values("image")["nme"].to_numpy() for run, own in averaged.groupby("run", sort=False)}
         for run, own in part.groupby("run", sort=False):
             row = {"run": run, "group": group, **_summary(own, seed)}
-            row |= _reduction(errors[run], errors.get(baseline), seed) if run != baseline else {}
+            if baseline in errors and run != baseline:
+                row |= _reduction(errors[run], errors[baseline], seed)
+                by_seed = part.groupby(["run", "seed"])["nme"].mean()
+                row["reduction_sd"] = (1 - by_seed[run] / by_seed[baseline]).std(ddof=1)
             row["ratio"] = float(np.nanmean(errors[run]) / np.nanmean(errors[bound])) if bound in errors else np.nan
             rows.append(row)
-    order = {run: place for place, run in enumerate(scores["run"].unique())}
-    table = pd.DataFrame(rows)
-    return table.sort_values("run", key=lambda runs: runs.map(order), kind="stable", ignore_index=True)
+    return in_order(pd.DataFrame(rows))
 
 
 def _summary(scores: pd.DataFrame, seed: int) -> dict[str, float]:
@@ -156,10 +175,8 @@ def _summary(scores: pd.DataFrame, seed: int) -> dict[str, float]:
     }
 
 
-def _reduction(errors: np.ndarray, baseline: np.ndarray | None, seed: int) -> dict[str, float]:
+def _reduction(errors: np.ndarray, baseline: np.ndarray, seed: int) -> dict[str, float]:
     """How much lower than the baseline's the errors of the same images are."""
-    if baseline is None:
-        return {}
     whole = np.nanmean(baseline)
     low, high = metrics.paired_interval(errors, baseline, seed)
     return {

@@ -75,6 +75,7 @@ DEFAULTS = {
     "CODEC": "subpixel",  # subpixel, or published: truncated cells, 7 x 7 stamp, whole image pixels
     # how far a view may differ from the plain crop; see cskt.data.augment.Augmentation
     "VIEWS": {
+        "HUMAN": {"ROTATION": 30.0, "SCALE": 0.25, "SHIFT": 0.05, "FLIP": 0.5, "COLOR": 0.4, "CUTOUT": 0},
         "LABELED": {"ROTATION": 30.0, "SCALE": 0.25, "SHIFT": 0.05, "FLIP": 0.5, "COLOR": 0.4, "CUTOUT": 0},
         "WEAK": {"ROTATION": 10.0, "SCALE": 0.1, "SHIFT": 0.02, "FLIP": 0.0, "COLOR": 0.0, "CUTOUT": 0},
         "STRONG": {"ROTATION": 40.0, "SCALE": 0.3, "SHIFT": 0.08, "FLIP": 0.5, "COLOR": 0.5, "CUTOUT": 3},

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cskt import metrics
-from cskt.comparison import GROUPS, seed_average
+from cskt.comparison import GROUPS, NAMES, seed_average
 from cskt.data.table import Annotations
 from cskt.shapes import fit_shape
 
@@ -36,21 +36,22 @@ _SERIES = [
     (PALETTE["sky"], (0, (1, 1)), "P"),
     (PALETTE["grey"], (0, (8, 3)), "X"),
 ]
-# run -> its name in figures and its place in _SERIES: the same in every figure
+# the same in every figure: run -> its place in _SERIES
 _RUNS = {
-    "few_shot": ("few-shot", 1),
-    "meta_cskt_published": ("Meta-CSKT, published", 3),
-    "meta_cskt_corrected": ("Meta-CSKT, corrected", 0),
-    "supervised": ("all labels", 2),
-    "human_model": ("human model", 4),
-    "median_shape": ("median shape in the box", 5),
-    "mean_shape": ("mean shape in the box", 6),
+    "mean_shape": 6,
+    "median_shape": 5,
+    "human_model": 4,
+    "few_shot": 1,
+    "meta_cskt_published": 3,
+    "meta_cskt_corrected": 0,
+    "supervised": 2,
 }
 _CATEGORIES = {
     "positive": ("positive", PALETTE["blue"], ""),
     "semi_hard": ("semi-hard", PALETTE["sky"], "////"),
     "hard_negative": ("hard negative", PALETTE["vermillion"], "...."),
 }
+_LEAST = 1e-3  # smaller disagreements are drawn as this
 _LOSSES = {
     "labeled": "labeled images",
     "imitation": "imitation (student)",
@@ -124,27 +125,29 @@ def cumulative_error(scores: pd.DataFrame, by: str | None = None, limit: float =
         size = f"n = {np.isfinite(seeds[0]).sum():,}" + (f" × {len(seeds)} seeds" if len(seeds) > 1 else "")
         ax.plot(x, shares.mean(axis=0), color=color, ls=line, label=f"{_name(name)} ({size}, AUC {area:.2f})")
         if len(seeds) > 1:
-            ax.fill_between(x, shares.min(axis=0), shares.max(axis=0), color=color, alpha=0.2, lw=0)
+            ax.fill_between(x, shares.min(axis=0), shares.max(axis=0), color=color, alpha=0.15, lw=0)
     ax.set(xlabel="NME, % of √(w·h)", ylabel="images with at most this NME, %", xlim=(0, 100 * limit), ylim=(0, 100))
     ax.grid(alpha=0.3)
     ax.legend(frameon=False, fontsize="small", loc="best")
     return ax
 
 
-def error_by(scores: pd.DataFrame, by: str = "species", order: Sequence[str] | None = None, ax=None):
+def error_by(scores: pd.DataFrame, by: str = "species", order: Sequence[str] = (), most: int = 40, ax=None):
     """Draw the mean error of each species (or family) with its 95 % interval over images.
 
     Args:
         scores: a scores table, or a long one: each run is one series, its errors averaged over seeds.
         by: the column that tells the groups.
-        order: of the groups, from above; by default from the lowest mean error of the last run to the highest.
+        order: groups that come first, from above; the others follow from the lowest mean error of the last run to the
+            highest.
+        most: of more groups than these only the first and the last are drawn, and the title says so.
         ax: where to draw.
     """
     averaged = seed_average(scores)
     runs = list(averaged.groupby("run", sort=False)) if "run" in averaged else [("", averaged)]
-    if order is None:
-        order = runs[-1][1].groupby(by)["nme"].mean().sort_values().index
-    order = [name for name in order if name in set(averaged[by])]
+    means = runs[-1][1].groupby(by)["nme"].mean().sort_values()
+    groups = [name for name in order if name in means] + [name for name in means.index if name not in order]
+    order = groups if len(groups) <= most else groups[: most // 2] + groups[-(most // 2) :]
     ax = _axes(ax, 6, 1.2 + len(order) * (0.22 + 0.12 * len(runs)))
     for place, (run, part) in enumerate(runs):
         color, _, marker = _style(run, place)
@@ -154,6 +157,8 @@ def error_by(scores: pd.DataFrame, by: str = "species", order: Sequence[str] | N
     sizes = averaged[averaged["nme"].notna()].groupby(by)["image"].nunique()
     ax.set_yticks(range(len(order)), [f"{_name(name)} (n = {sizes.get(name, 0):,})" for name in order])
     ax.set(xlabel="NME, % of √(w·h): mean and 95 % interval", xlim=(0, None), ylim=(len(order) - 0.5, -0.5))
+    if len(order) < len(groups):
+        ax.set_title(f"first and last {most // 2} of {len(groups)} {by} groups", fontsize="medium")
     ax.grid(axis="x", alpha=0.3)
     if len(runs) > 1:
         ax.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
@@ -170,30 +175,32 @@ def disagreements(table: pd.DataFrame, t_pos: float, t_neg: float):
     Returns:
         The two axes.
     """
-    import seaborn as sns
-
-    _, axes = _figure(1, 2, 9, 3.4, sharey=True)
+    figure, axes = _figure(1, 2, 9, 3.6, sharey=True)
     counts = table["category"].value_counts()
     order = [name for name in _CATEGORIES if name in counts]
     limits = {"human": ("T_pos", t_pos, "human and animal model"), "flip": ("T_neg", t_neg, "image and mirror image")}
     for ax, (kind, (threshold, value, what)) in zip(axes, limits.items(), strict=True):
-        values = 100 * table[f"{kind}_disagreement"].clip(lower=1e-3)
-        edges = _log_edges(values, 100 * value)
-        for name, part in _stacked(values, table["category"], order, edges):
+        values = table[f"{kind}_disagreement"]
+        # a logarithmic axis has no zero
+        percent, line = 100 * values.clip(lower=_LEAST), 100 * max(value, _LEAST)
+        edges = _log_edges(percent, line)
+        bottom = np.zeros(len(edges) - 1)
+        for name in order:
             label, color, hatch = _CATEGORIES[name]
-            ax.bar(edges[:-1], part[1], np.diff(edges), part[0], align="edge", color=color, hatch=hatch,
-                   edgecolor="white", lw=0.3, label=f"{label} ({counts[name]:,})")  # fmt: skip
-        ax.axvline(100 * value, color=PALETTE["black"], ls="--", lw=1.2)
-        below = (table[f"{kind}_disagreement"] < value).sum()
+            height, _ = np.histogram(percent[table["category"] == name], edges)
+            ax.bar(edges[:-1], height, np.diff(edges), bottom, align="edge", color=color, hatch=hatch, ec="white",
+                   lw=0.3, label=f"{label} ({counts[name]:,})")  # fmt: skip
+            bottom += height
+        below = (values < value).sum()
         text = f"{threshold} = {100 * value:g} %\n{below:,} below, {len(table) - below:,} not"
-        ax.annotate(text, (100 * value, 1), xycoords=("data", "axes fraction"), xytext=(4, -3),
-                    textcoords="offset points", va="top", fontsize="small")  # fmt: skip
-        ax.set(xscale="log", xlabel=f"disagreement of {what}, % of √(w·h)")
+        ax.axvline(line, color=PALETTE["black"], ls="--", lw=1.2)
+        ax.annotate(text, (line, 1), xycoords=("data", "axes fraction"), xytext=(4, -3), textcoords="offset points",
+                    va="top", fontsize="small")  # fmt: skip
+        ax.set(xscale="log", xlabel=f"disagreement of {what}, % of √(w·h)", xlim=(None, max(edges[-1], 4 * line)))
         _plain_log_ticks(ax)
     axes[0].set_ylabel(f"images (of {len(table):,})")
-    axes[0].set_ylim(0, axes[0].get_ylim()[1] * 1.15)
-    axes[0].legend(frameon=False, fontsize="small", loc="center left")
-    sns.despine(axes[0].figure)
+    axes[0].set_ylim(0, axes[0].get_ylim()[1] * 1.2)
+    figure.legend(*axes[0].get_legend_handles_labels(), frameon=False, loc="outside upper center", ncols=len(order))
     return axes
 
 
@@ -270,7 +277,7 @@ def comparison(results: pd.DataFrame, scores: pd.DataFrame):
             ax.annotate(f"{100 * middle:.1f}", (100 * middle, row), xytext=(0, 5), textcoords="offset points",
                         ha="center", fontsize="small")  # fmt: skip
         ax.set(title=f"{group} species (n = {own['images'].iloc[0]:,})", xlim=(0, None))
-        ax.set_xlabel("NME, % of √(w·h): mean and 95 % interval")
+        ax.set_xlabel("NME, % of √(w·h): mean, 95 % interval;\nbelow it, each seed")
         ax.set_yticks(range(len(runs)), [_name(run) for run in runs])
         ax.set_ylim(len(runs) - 0.4, -0.6)
         ax.grid(axis="x", alpha=0.3)
@@ -296,12 +303,12 @@ def _axes(ax, width: float, height: float):
 
 def _name(name: str) -> str:
     """What a run, role or group is called in a figure."""
-    return _RUNS[name][0] if name in _RUNS else str(name).replace("_", " ")
+    return NAMES.get(name, str(name).replace("_", " "))
 
 
 def _style(name: str, place: int) -> tuple:
     """Color, line style and marker of a run, or of the series at a place of its figure."""
-    return _SERIES[_RUNS[name][1] if name in _RUNS else place % len(_SERIES)]
+    return _SERIES[_RUNS.get(name, place % len(_SERIES))]
 
 
 def _interval(errors: pd.Series) -> tuple[float, float, float]:
@@ -318,15 +325,6 @@ def _dots(ax, rows: list[tuple[float, float, float]], places, color, marker: str
     middle, low, high = 100 * np.array(rows, dtype=float).T
     ax.errorbar(middle, places, xerr=[middle - low, high - middle], fmt=marker, color=color, ms=5, lw=1.4, capsize=2,
                 label=label or None)  # fmt: skip
-
-
-def _stacked(values: pd.Series, category: pd.Series, order: list[str], edges: np.ndarray):
-    """Yield each category with its bars: where they begin and how high they are."""
-    bottom = np.zeros(len(edges) - 1)
-    for name in order:
-        height, _ = np.histogram(values[category == name], edges)
-        yield name, (bottom.copy(), height)
-        bottom += height
 
 
 def _log_edges(values: pd.Series, through: float, per_decade: int = 16) -> np.ndarray:

@@ -49,7 +49,7 @@ def gallery(
     places, labels = _places(names, columns)
     axes = _grid(len(labels), columns, legend=bool(landmarks))
     for ax, label in zip(axes[:, 0], labels, strict=True):
-        ax.set_ylabel(label.replace("_", " "), rotation=0, ha="right", va="center")
+        ax.set_ylabel(label.replace("semi_", "semi-").replace("_", " "), rotation=0, ha="right", va="center")
     tables = {kind: table.set_index("image").loc[faces["image"]] for kind, table in landmarks.items()}
     titles = [""] * len(faces) if titles is None else list(titles)
     for n, (row, place) in enumerate(zip(faces.to_dict("records"), places, strict=True)):

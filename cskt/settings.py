@@ -195,8 +195,8 @@ class Setting:
         return net
 
     def views(self, augment: bool = True) -> dict[str, Augmentation]:
-        """Augmentations of "labeled", "weak" and "strong" views; plain crops if not `augment`."""
-        names = ("labeled", "weak", "strong")
+        """Augmentations of "human", "labeled", "weak" and "strong" views; plain crops if not `augment`."""
+        names = ("human", "labeled", "weak", "strong")
         if not augment:
             return dict.fromkeys(names, Augmentation())
         return {n: Augmentation(**{k.lower(): v for k, v in self.cfg.VIEWS[n.upper()].items()}) for n in names}
@@ -204,7 +204,8 @@ class Setting:
     def supervised(self, section: str, net: LandmarkNet, data: LabeledSet) -> tuple[Supervised, dict]:
         """Supervised training as a section of the config says, and the arguments for `training.train`."""
         s = self.cfg[section]
-        method = Supervised(net, data, self.around, batch=s.BATCH, augmentation=self.views()["labeled"],
+        view = self.views()["human" if section == "HUMAN_MODEL" else "labeled"]
+        method = Supervised(net, data, self.around, batch=s.BATCH, augmentation=view,
                             weight_decay=s.WEIGHT_DECAY, ema=s.EMA)  # fmt: skip
         return method, self._loop(s.STEPS, s.LR, s.WARMUP)
 

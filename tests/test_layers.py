@@ -20,7 +20,8 @@ FLOORS = {
     "methods": 4,
     "settings": 5,
     **dict.fromkeys(("figures", "galleries", "notebooks", "runs", "widgets"), 6),
-    "__main__": 7,
+    "report": 7,
+    "__main__": 8,
 }
 
 

@@ -23,7 +23,7 @@ from cskt.data.datasets import (
     labeled_batch,
     unlabeled_batch,
 )
-from cskt.heatmaps import CODECS, sharpen
+from cskt.heatmaps import CODECS, encode_published, sharpen
 from cskt.methods.supervised import Surroundings, labeled_loss
 from cskt.mining import Pool
 from cskt.models import LandmarkNet, autocast
@@ -51,8 +51,8 @@ class Options:
             labeled ones alone (fault 3).
         feedback_on: "labels" measures the gain on true labels, "batch" on the current labeled batch, which is mostly
             pool in the released run (fault 4).
-        hard_targets: "all" landmarks, or "skip_first_column": those whose peak lies in column 0 are asked to be zero
-            everywhere (fault 2).
+        hard_targets: "all" landmarks, or "skip_first_column": the released stamp on the cell of the maximum, and zero
+            everywhere for those whose maximum lies in column 0 (fault 2).
         target: "soft" (the teacher's heatmaps) or "sharpened" (a Gaussian at their peak).
         mouth_term: "none", "landmarks" (the mouth landmarks count twice, as was meant) or "batch_slice" (the images
             from the sixth on count twice, none in a batch of four: fault 1).
@@ -214,6 +214,9 @@ class MetaCSKT:
         heatmaps = to_heatmaps(teacher_maps.detach(), self.teacher.output)
         if self.options.target == "sharpened":
             heatmaps = sharpen(heatmaps)
+        if self.views["weak"] == self.views["strong"] == Augmentation():
+            # resampling would leave rounding noise, of which Adam makes whole steps while the two networks agree
+            return heatmaps
         view = between(unlabeled.weak_view, unlabeled.strong_view)
         moved = warp_heatmaps(heatmaps[n:], view, self.unlabeled.size, self.unlabeled.scheme.flip_permutation)
         return torch.cat([heatmaps[:n], moved])
@@ -276,12 +279,14 @@ class MetaCSKT:
 
     def _pseudo_loss(self, maps: torch.Tensor) -> torch.Tensor:
         """How far the teacher is from its own hard pseudo-labels."""
-        codec = self.around.codec
-        places, _ = codec.decode(to_heatmaps(maps.detach(), self.teacher.output))
-        target = codec.encode(places, maps.shape[-1])
-        if self.options.hard_targets == "skip_first_column":
-            column = maps.detach().flatten(-2).argmax(dim=-1) % maps.shape[-1]
-            target = target * (column > 0)[..., None, None]
+        heatmaps = to_heatmaps(maps.detach(), self.teacher.output)
+        if self.options.hard_targets == "all":
+            return heatmap_loss(maps, sharpen(heatmaps), self.teacher.output)
+        width = heatmaps.shape[-1]
+        cell = heatmaps.flatten(-2).argmax(dim=-1)
+        column, row = cell % width, cell.div(width, rounding_mode="floor")
+        stamps = encode_published(torch.stack([column, row], dim=-1).float(), width)
+        target = stamps * (column > 0)[..., None, None]
         return heatmap_loss(maps, target, self.teacher.output)
 
     # --- the pool --------------------------------------------------------------------------------------------------

@@ -1,0 +1,126 @@
+"""The notebooks, one after the other, on a zoo of a few pictures: what they write down, and that it fits together.
+
+The cells are executed in this process, which spares each notebook a kernel; papermill is tested in test_execution.
+"""
+
+import json
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from cskt import runs
+from cskt.data.zoo import UNKNOWN_SPECIES
+from cskt.predict import summarize
+
+NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+# fewer steps than make sense
+STEPS = {"HUMAN_MODEL.STEPS": 2, "FEW_SHOT.STEPS": 2, "SUPERVISED.STEPS": 2, "METHOD.STEPS": 4}
+IMAGES = 195
+VARIANTS = ("published", "corrected")
+
+pytestmark = pytest.mark.slow
+
+
+def execute(notebook: str, run_dir: Path, overrides: dict) -> dict:
+    """Execute the cells of a notebook with these parameters and return the names they leave."""
+    cells = json.loads((NOTEBOOKS / f"{notebook}.ipynb").read_text())["cells"]
+    names = {}
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]), names)
+        if "parameters" in cell["metadata"].get("tags", []):
+            names |= {"config": "params/zoo.yaml", "overrides": overrides, "run_dir": str(run_dir)}
+    plt.close("all")
+    return names
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory):
+    """The folder of a tiny setting with all its runs, two seeds each."""
+    home = tmp_path_factory.mktemp("suite")
+    zoo = str(home / "zoo")
+    place = {"DATA.ROOT": zoo, "DATA.ZOO_IMAGES": IMAGES, "HUMAN.ROOTS": [zoo], "CACHE": str(home / "cache")}
+    tiny = place | STEPS | {"DEVICE": "cpu", "INPUT.SIZE": 32, "METHOD.UPDATE_STEPS": 2, "METHOD.SELECT_STEPS": 2}
+    # few pictures are positives of an untrained model, none would be at the usual thresholds
+    tiny |= {"MINING.T_POS": 0.3, "MINING.T_NEG": 0.4}
+    folder = home / "tiny"
+    execute("01_data", folder / "data", tiny)
+    execute("02_human_model", folder / "human_model", tiny)
+    for seed in (0, 1):
+        own = tiny | {"SEED": seed}
+        execute("04_few_shot", folder / "few_shot" / f"seed{seed}", own)
+        execute("04_few_shot", folder / "supervised" / f"seed{seed}", own | {"TRAIN_ON": "train"})
+        execute("05_mining", folder / "mining" / f"seed{seed}", own)
+        for variant in VARIANTS:
+            run_dir = folder / f"meta_cskt_{variant}" / f"seed{seed}"
+            execute("06_meta_cskt", run_dir, own | {"METHOD.VARIANT": variant})
+    execute("07_evaluate", folder / "evaluate", tiny)
+    return folder
+
+
+def test_every_run_is_done_and_has_figures(outputs):
+    table = runs.collect(outputs.name, outputs.parent)
+    seeds = table.groupby("run")["seed"].apply(list).to_dict()
+    twice = ("few_shot", "supervised", "mining", *(f"meta_cskt_{variant}" for variant in VARIANTS))
+    assert seeds == {run: [0] for run in ("data", "human_model", "evaluate")} | {run: [0, 1] for run in twice}
+    for summary in outputs.rglob("summary.json"):
+        assert list((summary.parent / "figures").glob("*.png")), summary
+
+
+def test_the_data_run_counts_the_zoo(outputs):
+    counts = pd.read_csv(outputs / "data" / "counts.csv", index_col="species")
+    assert counts[["train", "val", "test", "human_train", "human_test"]].to_numpy().sum() == IMAGES
+    assert counts.loc["human", "train"] == 0
+    assert (counts.loc[list(UNKNOWN_SPECIES), "labeled"] == 0).all()
+
+
+def test_scores_are_those_of_the_predictions_and_summaries_those_of_the_scores(outputs):
+    folder = outputs / "few_shot" / "seed1"
+    scores = pd.read_csv(folder / "scores.csv")
+    errors = scores[[name for name in scores if name.endswith("_error")]]
+    assert errors.mean(axis=1).to_numpy() == pytest.approx(scores["nme"].to_numpy())
+    assert set(scores.loc[scores["group"] == "unknown", "species"]) == set(UNKNOWN_SPECIES)
+    summary = json.loads((folder / "summary.json").read_text())
+    unknown = summarize(scores[scores["group"] == "unknown"], prefix="unknown_")
+    assert {name: summary[name] for name in unknown} == pytest.approx(unknown)
+
+
+def test_few_shot_and_full_training_start_alike_and_end_apart(outputs):
+    few, full = (pd.read_csv(outputs / run / "seed0" / "predictions.csv") for run in ("few_shot", "supervised"))
+    assert (few["image"] == full["image"]).all()
+    assert not np.allclose(few.filter(like="_x"), full.filter(like="_x"))
+
+
+def test_mining_knows_no_landmark_and_meta_training_goes_by_it(outputs):
+    table = pd.read_csv(outputs / "mining" / "seed0" / "mining.csv")
+    assert list(table) == ["image", "species", "family", "human_disagreement", "flip_disagreement", "category"]
+    counts = table["category"].value_counts()
+    summary = json.loads((outputs / "meta_cskt_corrected" / "seed0" / "summary.json").read_text())
+    assert summary["positive"] == counts["positive"] > 0
+    # the corrected variant gives every positive a pseudo-label at the first update
+    assert summary["pool"] == counts["positive"]
+
+
+def test_the_results_hold_each_method_beside_the_three_lines(outputs):
+    results = pd.read_csv(outputs / "evaluate" / "results.csv").set_index(["landmarks", "run", "group"])
+    methods = {"few_shot", "supervised", *(f"meta_cskt_{variant}" for variant in VARIANTS)}
+    assert {run for landmarks, run, _ in results.index if landmarks == "all"} == methods | {"mean_shape", "median_shape"}
+    assert {run for landmarks, run, _ in results.index if landmarks == "shared"} == methods | {"human_model"}
+    row = results.loc[("all", "meta_cskt_corrected", "unknown")]
+    parts = [
+        pd.read_csv(outputs / "meta_cskt_corrected" / f"seed{k}" / "scores.csv").query("group == 'unknown'")["nme"]
+        for k in (0, 1)
+    ]
+    assert row["nme"] == pytest.approx(np.mean(parts))
+    assert (row["seeds"], row["images"]) == (2, len(parts[0]))
+    few, full = (results.loc[("all", run, "unknown"), "nme"] for run in ("few_shot", "supervised"))
+    assert row["reduction"] == pytest.approx(1 - row["nme"] / few)
+    assert row["ratio"] == pytest.approx(row["nme"] / full)
+
+
+def test_a_run_without_what_it_needs_says_which_run_to_make(tmp_path):
+    with pytest.raises(runs.RunError, match="run 'few_shot' has to be done first"):
+        execute("06_meta_cskt", tmp_path / "tiny" / "meta_cskt_corrected" / "seed0", {})
