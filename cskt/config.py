@@ -187,6 +187,8 @@ _RANGES = {
     "T_POS": (0.0, 10.0),
     "T_NEG": (0.0, 10.0),
     "TRUE_SHARE": (0.0, 1.0),
+    "UNSUPERVISED": (0.0, 10.0**6),
+    "FEEDBACK_WEIGHT": (-(10.0**6), 10.0**6),
     "LABEL_JITTER": (0.0, 1.0),
     "ZOO_IMAGES": (0, 10**6),
 }

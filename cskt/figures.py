@@ -98,7 +98,7 @@ def meta_training(metrics_table: pd.DataFrame):
     right.set_ylabel("feedback, a factor")
     right.spines["top"].set_visible(False)
     _align_zero(axes[1], right)
-    axes[2].step(step, metrics_table["pool"], where="post", color=PALETTE["green"])
+    axes[2].step(step, metrics_table["pool"], where="pre", color=PALETTE["green"])
     axes[2].set(xlabel="step", ylabel="pseudo-\nlabels", ylim=(0, None))
     return axes
 
@@ -148,14 +148,19 @@ def error_by(scores: pd.DataFrame, by: str = "species", order: Sequence[str] = (
     means = runs[-1][1].groupby(by)["nme"].mean().sort_values()
     groups = [name for name in order if name in means] + [name for name in means.index if name not in order]
     order = groups if len(groups) <= most else groups[: most // 2] + groups[-(most // 2) :]
-    ax = _axes(ax, 6, 1.2 + len(order) * (0.22 + 0.12 * len(runs)))
+    ax = _axes(ax, 6, 1.2 + len(order) * (0.14 + 0.085 * len(runs)))
     for place, (run, part) in enumerate(runs):
         color, _, marker = _style(run, place)
         offset = (place - (len(runs) - 1) / 2) * 0.7 / len(runs)
         rows = [_interval(part.loc[part[by] == name, "nme"]) for name in order]
         _dots(ax, rows, np.arange(len(order)) + offset, color, marker, _name(run))
     sizes = averaged[averaged["nme"].notna()].groupby(by)["image"].nunique()
-    ax.set_yticks(range(len(order)), [f"{_name(name)} (n = {sizes.get(name, 0):,})" for name in order])
+    unknown = set(scores.loc[scores["group"] == "unknown", by]) if "group" in scores else set()
+    names = [f"{_name(name)}, unknown" if name in unknown else _name(name) for name in order]
+    labels = [f"{shown} (n = {sizes.get(name, 0):,})" for shown, name in zip(names, order, strict=True)]
+    ax.set_yticks(range(len(order)), labels)
+    for line in range(1, len(order)):
+        ax.axhline(line - 0.5, color=PALETTE["grey"], lw=0.3)
     ax.set(xlabel="NME, % of √(w·h): mean and 95 % interval", xlim=(0, None), ylim=(len(order) - 0.5, -0.5))
     if len(order) < len(groups):
         ax.set_title(f"first and last {most // 2} of {len(groups)} {by} groups", fontsize="medium")
@@ -178,8 +183,11 @@ def disagreements(table: pd.DataFrame, t_pos: float, t_neg: float):
     figure, axes = _figure(1, 2, 9, 3.6, sharey=True)
     counts = table["category"].value_counts()
     order = [name for name in _CATEGORIES if name in counts]
-    limits = {"human": ("T_pos", t_pos, "human and animal model"), "flip": ("T_neg", t_neg, "image and mirror image")}
-    for ax, (kind, (threshold, value, what)) in zip(axes, limits.items(), strict=True):
+    limits = {
+        "human": ("T_pos", t_pos, "human and animal model", "left"),
+        "flip": ("T_neg", t_neg, "image and mirror image", "right"),
+    }
+    for ax, (kind, (threshold, value, what, side)) in zip(axes, limits.items(), strict=True):
         values = table[f"{kind}_disagreement"]
         # a logarithmic axis has no zero
         percent, line = 100 * values.clip(lower=_LEAST), 100 * max(value, _LEAST)
@@ -194,9 +202,9 @@ def disagreements(table: pd.DataFrame, t_pos: float, t_neg: float):
         below = (values < value).sum()
         text = f"{threshold} = {100 * value:g} %\n{below:,} below, {len(table) - below:,} not"
         ax.axvline(line, color=PALETTE["black"], ls="--", lw=1.2)
-        ax.annotate(text, (line, 1), xycoords=("data", "axes fraction"), xytext=(4, -3), textcoords="offset points",
-                    va="top", fontsize="small")  # fmt: skip
-        ax.set(xscale="log", xlabel=f"disagreement of {what}, % of √(w·h)", xlim=(None, max(edges[-1], 4 * line)))
+        ax.annotate(text, (line, 1), xycoords=("data", "axes fraction"), xytext=(4 if side == "left" else -4, -3),
+                    textcoords="offset points", va="top", ha=side, fontsize="small")  # fmt: skip
+        ax.set(xscale="log", xlabel=f"disagreement of {what}, % of √(w·h)", xlim=(None, max(edges[-1], 2 * line)))
         _plain_log_ticks(ax)
     axes[0].set_ylabel(f"images (of {len(table):,})")
     axes[0].set_ylim(0, axes[0].get_ylim()[1] * 1.2)
@@ -276,11 +284,12 @@ def comparison(results: pd.DataFrame, scores: pd.DataFrame):
                 ax.plot(each, np.full(len(each), row + 0.28), "|", color=color, ms=6, mew=1.2)
             ax.annotate(f"{100 * middle:.1f}", (100 * middle, row), xytext=(0, 5), textcoords="offset points",
                         ha="center", fontsize="small")  # fmt: skip
-        ax.set(title=f"{group} species (n = {own['images'].iloc[0]:,})", xlim=(0, None))
+        ax.set_title(f"{group} species (n = {own['images'].iloc[0]:,})")
         ax.set_xlabel("NME, % of √(w·h): mean, 95 % interval;\nbelow it, each seed")
         ax.set_yticks(range(len(runs)), [_name(run) for run in runs])
         ax.set_ylim(len(runs) - 0.4, -0.6)
         ax.grid(axis="x", alpha=0.3)
+    np.atleast_1d(axes)[0].set_xlim(0, None)
     return np.atleast_1d(axes)
 
 

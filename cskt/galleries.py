@@ -178,10 +178,10 @@ def _look(kind: str) -> dict:
     from matplotlib import patheffects
 
     marker, face, edge = MARKS[kind]
-    look = {"marker": marker, "s": 22, "facecolor": face, "edgecolor": edge, "linewidth": 0.7}
+    look = {"marker": marker, "s": 14, "facecolor": face, "edgecolor": edge, "linewidth": 0.7}
     if face == "none":
         # a white ring with black on both sides shows on light and dark pictures
-        look |= {"linewidth": 1.2, "path_effects": [patheffects.withStroke(linewidth=2.6, foreground="black")]}
+        look |= {"linewidth": 0.9, "path_effects": [patheffects.withStroke(linewidth=2.1, foreground="black")]}
     return look
 
 

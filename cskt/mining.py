@@ -145,6 +145,11 @@ class Pool:
         """How many images have a pseudo-label."""
         return len(self.labels()[0])
 
+    @property
+    def positives(self) -> np.ndarray:
+        """Rows of the positives, [n]."""
+        return self._positive.nonzero()[:, 0].numpy()
+
     def put(self, rows: np.ndarray, landmarks_crop: torch.Tensor) -> None:
         """Replace the pseudo-labels of the positives among `rows` by landmarks of the crop's pixels, [n, L, 2]."""
         rows = torch.as_tensor(np.asarray(rows))

@@ -108,8 +108,10 @@ class Setting:
 
     def _listed(self, file: str) -> Annotations:
         """The images of a list file, all of which DATA.TRAIN must hold."""
-        names = read_list(config.resolve(self.cfg.DATA.ROOT) / file).line_of
-        return self._animals(self.cfg.DATA.TRAIN, "labeled").select(names)
+        listed = read_list(config.resolve(self.cfg.DATA.ROOT) / file)
+        faces = self._animals(self.cfg.DATA.TRAIN, "labeled").select(listed.line_of)
+        repeated = faces.table["image"].isin([name for name, _ in listed.repeats])
+        return faces.reporting(faces.table[repeated], "listed more than once, used once")
 
     def _human(self, split: str) -> Annotations:
         h = self.cfg.HUMAN

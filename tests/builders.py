@@ -1,14 +1,22 @@
-"""Small data sets for tests: faces that are nine colored dots, in memory or on disk."""
+"""Small data sets and networks for tests: faces that are nine colored dots, in memory or on disk; a tiny network."""
 
 import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
 
-from cskt import geometry
+from cskt import files, geometry
+from cskt.config import VARIANTS
+from cskt.data.augment import Augmentation
 from cskt.data.datasets import LabeledSet, UnlabeledSet
 from cskt.data.table import Annotations, landmark_columns
+from cskt.heatmaps import CODECS
 from cskt.landmarks import SCHEMES
+from cskt.methods.meta_cskt import MetaCSKT, Options
+from cskt.methods.supervised import Surroundings
+from cskt.models import NETWORKS, LandmarkNet
+from cskt.models.unet import UNet
+from cskt.training import step_generator
 
 SCHEME = SCHEMES["animalweb9"]
 # places in the box, roughly those of a face
@@ -71,3 +79,59 @@ def write_faces(root, count=3, width=90, height=70, seed=0) -> Annotations:
     table[landmark_columns(SCHEME)] = np.reshape(points, (count, -1))
     problems = pd.DataFrame(columns=["image", "file", "line", "problem", "action"])
     return Annotations(table, SCHEME, problems)
+
+
+# --- a tiny network, and Meta-CSKT with it
+
+CPU = torch.device("cpu")
+SIZE, CELLS = 32, 16
+PLAIN = dict.fromkeys(("labeled", "weak", "strong"), Augmentation())
+VIEWS = {
+    "labeled": Augmentation(rotation=20, scale=0.1, flip=0.5, color=0.3),
+    "weak": Augmentation(rotation=5, flip=0.5),
+    "strong": Augmentation(rotation=40, scale=0.2, shift=0.05, flip=0.5, color=0.4, cutout=2),
+}
+PUBLISHED = {k.lower(): v for k, v in VARIANTS["published"].items() if hasattr(Options, k.lower())}
+
+
+def use_tiny_network(monkeypatch):
+    """Make "tiny" a network, and do not wait for the disk at each save."""
+    monkeypatch.setitem(NETWORKS, "tiny", (lambda landmarks, weights: UNet(landmarks, width=4), 2))
+    monkeypatch.setattr(files, "_sync", lambda path: None)
+
+
+def few_shot(output="softmax", seed=0):
+    torch.manual_seed(seed)
+    return LandmarkNet("tiny", SCHEME.name, 9, SIZE, output)
+
+
+def meta_cskt(labeled=None, unlabeled=None, positive=None, views=PLAIN, output="softmax", codec="subpixel", **options):
+    options = {"batch_labeled": 4, "batch_unlabeled": 4} | options
+    labeled, unlabeled = labeled or labeled_faces(4), unlabeled or unlabeled_faces(8)
+    positive = np.ones(len(unlabeled), dtype=bool) if positive is None else positive
+    around = Surroundings(CODECS[codec], CPU, "float32", seed=0)
+    return MetaCSKT(few_shot(output), labeled, unlabeled, positive, around, Options(**options), views)
+
+
+def run(method, steps, lr=1e-3, first=0):
+    """Take steps; return the losses of the last one as numbers."""
+    for step in range(first, first + steps):
+        losses = method.step(step, lr, step_generator(0, step))
+    return {name: float(value) for name, value in losses.items()}
+
+
+def weights(net):
+    return torch.cat([p.detach().flatten() for p in net.parameters()])
+
+
+def statistics(net):
+    return torch.cat([b.flatten().double() for name, b in net.named_buffers() if "running" in name])
+
+
+def same(a, b):
+    """Whether two states are equal to the bit."""
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+    return np.array_equal(a.numpy(), b.numpy(), equal_nan=a.is_floating_point()) if torch.is_tensor(a) else a == b

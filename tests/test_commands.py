@@ -101,7 +101,7 @@ def test_predict_draws_and_names_what_it_could_not_read(tmp_path, checkpoint, pi
     table = pd.read_csv(out)
     assert table["image"].tolist() == ["cat_0.png", "cat_1.png", "cat_2.png"]
     inside = table[[f"{name}_x" for name in NAMES]].to_numpy()
-    assert (-1 < inside).all() and (inside < 81).all()
+    assert (inside > -1).all() and (inside < 81).all()
     errors = capsys.readouterr().err
     assert "broken.jpg" in errors and "cut.png" in errors
     before, after = (np.asarray(Image.open(p).convert("RGB")) for p in (pictures / "cat_1.png", drawn / "cat_1.png"))

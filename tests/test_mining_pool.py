@@ -26,7 +26,7 @@ def test_only_positives_enter_the_pool_and_later_visits_replace_earlier_ones():
 def test_labels_that_were_given_out_do_not_change_with_the_pool():
     pool = Pool(np.array([True]), landmarks=1)
     pool.put(np.array([0]), torch.zeros(1, 1, 2))
-    rows, labels = pool.labels()
+    _, labels = pool.labels()
     pool.put(np.array([0]), torch.ones(1, 1, 2))
     assert labels.eq(0).all()
 

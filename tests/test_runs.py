@@ -128,3 +128,41 @@ def test_collecting_gives_one_row_per_finished_run(tmp_path, load):
 def test_collecting_nothing_says_how_to_make_it(tmp_path):
     with pytest.raises(runs.RunError, match="make reproduce SETTING=zoo"):
         runs.collect("zoo", tmp_path)
+
+
+def finished(folder, load, **files):
+    """Make a finished run with some files in its folder."""
+    run = runs.start(folder, load(SEED=int(folder.name.removeprefix("seed")) if "seed" in folder.name else 0))
+    for name, text in files.items():
+        (folder / name.replace("_", ".")).write_text(text)
+    run.finish({})
+
+
+def test_an_earlier_run_is_found_with_or_without_a_seed_of_its_own(tmp_path, load):
+    setting = tmp_path / "tiny"
+    finished(setting / "human_model", load, checkpoint_pt="human")
+    for seed in (0, 1):
+        finished(setting / "few_shot" / f"seed{seed}", load, checkpoint_pt=f"few {seed}")
+    here = setting / "mining" / "seed1"
+    assert runs.upstream(here, "human_model").read_text() == "human"
+    assert runs.upstream(here, "few_shot").read_text() == "few 1"
+    assert runs.upstream(setting / "evaluate", "few_shot").read_text() == "few 0"
+
+
+def test_an_earlier_run_that_is_not_done_is_named(tmp_path, load):
+    setting = tmp_path / "tiny"
+    runs.start(setting / "few_shot" / "seed0", load())
+    (setting / "few_shot" / "seed0" / "checkpoint.pt").write_text("half")
+    with pytest.raises(runs.RunError, match=r"'few_shot' has to be done first.*`make reproduce SETTING=tiny`"):
+        runs.upstream(setting / "mining" / "seed0", "few_shot")
+
+
+def test_tables_of_all_runs_stand_one_below_the_other(tmp_path, load):
+    setting = tmp_path / "tiny"
+    finished(setting / "mining" / "seed0", load)
+    for seed in (1, 0):
+        finished(setting / "few_shot" / f"seed{seed}", load, scores_csv=f"image,nme\na,0.{seed + 1}\n")
+    table = runs.collect_tables(runs.setting_folder(setting / "few_shot" / "seed0"), "scores")
+    assert table.to_dict("list") == {"run": ["few_shot"] * 2, "seed": [0, 1], "image": ["a", "a"], "nme": [0.1, 0.2]}
+    with pytest.raises(runs.RunError, match=r"no finished run under .* has a weights"):
+        runs.collect_tables(setting, "weights")

@@ -6,15 +6,13 @@ import signal
 import numpy as np
 import pytest
 import torch
-from builders import labeled_faces
+from builders import few_shot as net
+from builders import labeled_faces, same, use_tiny_network
 
-from cskt import files
 from cskt.data.augment import Augmentation
 from cskt.data.datasets import plain_images
 from cskt.heatmaps import CODECS, encode
 from cskt.methods.supervised import Supervised, Surroundings, labeled_loss, to_cells
-from cskt.models import NETWORKS, LandmarkNet
-from cskt.models.unet import UNet
 from cskt.training import learning_rate, step_generator, train
 
 AROUND = Surroundings(CODECS["subpixel"], torch.device("cpu"), "float32", seed=0)
@@ -22,14 +20,8 @@ AUGMENTATION = Augmentation(rotation=20, scale=0.1, shift=0.05, flip=0.5, color=
 
 
 @pytest.fixture(autouse=True)
-def _small(monkeypatch):
-    monkeypatch.setitem(NETWORKS, "tiny", (lambda landmarks, weights: UNet(landmarks, width=4), 2))
-    monkeypatch.setattr(files, "_sync", lambda path: None)
-
-
-def net(output="softmax", size=32, seed=0):
-    torch.manual_seed(seed)
-    return LandmarkNet("tiny", "animalweb9", 9, size, output)
+def _tiny(monkeypatch):
+    use_tiny_network(monkeypatch)
 
 
 def supervised(data=None, batch=3, ema=0.9, augmentation=AUGMENTATION, **how):
@@ -124,15 +116,6 @@ def test_without_an_average_the_last_weights_are_the_result():
 
 
 HOW = {"steps": 5, "rate": lambda step: learning_rate(step, 5, 1e-2, warmup=2), "seed": 0}
-
-
-def same(a, b):
-    """Whether two states are equal to the bit."""
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
-    return np.array_equal(a.numpy(), b.numpy(), equal_nan=a.is_floating_point()) if torch.is_tensor(a) else a == b
 
 
 @pytest.mark.parametrize("ema", [0.9, 0.0])

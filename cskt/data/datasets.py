@@ -29,7 +29,52 @@ from cskt.errors import DataError
 from cskt.files import atomic_path, write_csv
 from cskt.landmarks import Scheme
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
+
+
+class Crops:
+    """Cached crops picked from one or several memory-mapped arrays; nothing is copied until it is asked for.
+
+    Args:
+        arrays: uint8 [n, C, C, 3] each.
+        source: which array each crop is in, [N].
+        row: and at which row there, [N].
+    """
+
+    def __init__(self, arrays: tuple[np.ndarray, ...], source: np.ndarray, row: np.ndarray):
+        self.arrays, self.source, self.row = arrays, source, row
+
+    @classmethod
+    def of(cls, crops: "np.ndarray | Crops") -> "Crops":
+        """All crops of an array."""
+        if isinstance(crops, Crops):
+            return crops
+        return cls((crops,), np.zeros(len(crops), int), np.arange(len(crops)))
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return len(self), *self.arrays[0].shape[1:]
+
+    def __getitem__(self, indices) -> np.ndarray:
+        source, row = self.source[indices], self.row[indices]
+        if np.ndim(row) == 0 or len(self.arrays) == 1:
+            return self.arrays[np.max(source, initial=0)][row]
+        out = np.empty((len(row), *self.shape[1:]), np.uint8)
+        for k, array in enumerate(self.arrays):
+            out[source == k] = array[row[source == k]]
+        return out
+
+    def subset(self, rows: np.ndarray) -> "Crops":
+        """The crops of the given rows."""
+        return Crops(self.arrays, self.source[rows], self.row[rows])
+
+    def joined(self, other: "Crops") -> "Crops":
+        """These crops, then those."""
+        source = np.concatenate([self.source, other.source + len(self.arrays)])
+        return Crops(self.arrays + other.arrays, source, np.concatenate([self.row, other.row]))
 
 
 @dataclass(frozen=True)
@@ -38,7 +83,7 @@ class UnlabeledSet:
 
     Attributes:
         table: image, species, family, ... of each crop, N rows; no landmark column.
-        crops: uint8 [N, C, C, 3], the plain crop in the middle of a wider one.
+        crops: uint8 [N, C, C, 3], the plain crop in the middle of a wider one: an array, or picked from arrays.
         size: side of the plain crop, the network's input, pixels.
         scheme: the landmarks that a method is to find (names and mirror pairs).
         to_crop: from image pixels to the plain crop's pixels, [N, 2, 3], float64.
@@ -46,7 +91,7 @@ class UnlabeledSet:
     """
 
     table: pd.DataFrame
-    crops: np.ndarray
+    crops: np.ndarray | Crops
     size: int
     scheme: Scheme
     to_crop: torch.Tensor
@@ -60,8 +105,9 @@ class UnlabeledSet:
         return torch.from_numpy(self.crops[np.asarray(indices)])
 
     def subset(self, rows: np.ndarray) -> "UnlabeledSet":
-        """The given rows only; their crops are copied into memory."""
-        return UnlabeledSet(self.table.iloc[rows].reset_index(drop=True), self.crops[rows], self.size, self.scheme,
+        """The given rows only."""
+        crops = Crops.of(self.crops).subset(rows)
+        return UnlabeledSet(self.table.iloc[rows].reset_index(drop=True), crops, self.size, self.scheme,
                             self.to_crop[rows], self.norm[rows])  # fmt: skip
 
 
@@ -84,7 +130,7 @@ class LabeledSet(UnlabeledSet):
         return replace(
             self,
             table=pd.concat([self.table, other.table.iloc[rows]], ignore_index=True),
-            crops=np.concatenate([self.crops, other.crops[rows]]),
+            crops=Crops.of(self.crops).joined(Crops.of(other.crops).subset(rows)),
             to_crop=torch.cat([self.to_crop, other.to_crop[rows]]),
             norm=np.concatenate([self.norm, other.norm[rows]]),
             landmarks_crop=torch.cat([self.landmarks_crop, landmarks_crop.float()]),
@@ -143,9 +189,7 @@ def _crop_set(annotations: Annotations, size: int, context: float, cache: str | 
     return UnlabeledSet(kept.table, crops, size, kept.scheme, to_crop, kept.norm)
 
 
-def crop_cache(
-    annotations: Annotations, size: int, context: float, folder: str | Path
-) -> tuple[np.ndarray, np.ndarray]:
+def crop_cache(annotations: Annotations, size: int, context: float, folder: str | Path) -> tuple[Crops, np.ndarray]:
     """Crop every face once, into one memory-mapped file that later runs find again.
 
     The file's name is a fingerprint of the images (path, size, time of change), the boxes and the geometry. An image
@@ -158,7 +202,7 @@ def crop_cache(
         folder: where the file is.
 
     Returns:
-        crops uint8 [n, C, C, 3] of the images that could be read, and which of the N rows those are [N] (bool).
+        the n crops of the images that could be read, and which of the N rows those are [N] (bool).
 
     Raises:
         DataError: no image can be read.
@@ -178,7 +222,7 @@ def crop_cache(
         raise DataError(f"none of the {len(annotations)} images can be read; {problems} says why for each")
     if not readable.all():
         tqdm.write(f"{(~readable).sum()} of {len(readable)} images cannot be read and are left out: see {problems}")
-    return np.load(file, mmap_mode="r"), readable
+    return Crops.of(np.load(file, mmap_mode="r")).subset(np.flatnonzero(readable)), readable
 
 
 def cached_side(size: int, context: float) -> int:
@@ -187,18 +231,21 @@ def cached_side(size: int, context: float) -> int:
 
 
 def _write_crops(annotations: Annotations, size: int, side: int, file: Path) -> list[tuple[str, str, str]]:
-    crops, unreadable = [], []
+    unreadable = []
     rows = zip(annotations.table["image"], annotations.table["path"], annotations.boxes, strict=True)
-    for name, path, box in tqdm(list(rows), desc="crops", unit="image", leave=False):
-        try:
-            picture = read_image(path)
-            if problem := box_problem(tuple(box), picture.size):
-                raise DataError(f"{path}: {problem}")
-            crops.append(crop_image(picture, box, size, side))
-        except DataError as error:
-            unreadable.append((name, path, str(error)))
     with atomic_path(file) as temporary:
-        np.save(temporary, np.stack(crops) if crops else np.zeros((0, side, side, 3), np.uint8))
+        # rows of unreadable images stay black and are never picked
+        shape = (len(annotations), side, side, 3)
+        crops = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+        for row, (name, path, box) in enumerate(tqdm(list(rows), desc="crops", unit="image", leave=False)):
+            try:
+                picture = read_image(path)
+                if problem := box_problem(tuple(box), picture.size):
+                    raise DataError(f"{path}: {problem}")
+                crops[row] = crop_image(picture, box, size, side)
+            except DataError as error:
+                unreadable.append((name, path, str(error)))
+        crops.flush()
     return unreadable
 
 

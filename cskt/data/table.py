@@ -74,9 +74,9 @@ class Annotations:
         """Return the other images only; each one left out is reported with the reason."""
         out = self.table["image"].isin(set(names))
         kept = replace(self, table=self.table[~out].reset_index(drop=True))
-        return kept._reporting(self.table[out], why)
+        return kept.reporting(self.table[out], why)
 
-    def _reporting(self, left_out: pd.DataFrame, why: str) -> "Annotations":
+    def reporting(self, left_out: pd.DataFrame, why: str) -> "Annotations":
         """The same faces, with rows that were left out added to the report."""
         pairs = zip(left_out["image"], left_out["path"], strict=True)
         rows = [(image, path, None, why, "excluded") for image, path in pairs]
@@ -142,7 +142,7 @@ def concatenate(parts: list[Annotations]) -> Annotations:
     table = pd.concat([part.table for part in parts], ignore_index=True)
     problems = pd.concat([part.problems for part in parts], ignore_index=True)
     joined = Annotations(table.drop_duplicates("image", ignore_index=True), parts[0].scheme, problems)
-    return joined._reporting(table[table["image"].duplicated()], "stands in an earlier file too, used once")
+    return joined.reporting(table[table["image"].duplicated()], "stands in an earlier file too, used once")
 
 
 def landmark_columns(scheme: Scheme) -> list[str]:

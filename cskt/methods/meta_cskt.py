@@ -50,7 +50,7 @@ class Options:
             batch-norm statistics; "train_shrunk" compares a training-mode pass over all images with one over the
             labeled ones alone (fault 3).
         feedback_on: "labels" measures the gain on true labels, "batch" on the current labeled batch, which is mostly
-            pool in the released run (fault 4).
+            pool in the released run (fault 4); "train_shrunk" always measures on the batch.
         hard_targets: "all" landmarks, or "skip_first_column": the released stamp on the cell of the maximum, and zero
             everywhere for those whose maximum lies in column 0 (fault 2).
         target: "soft" (the teacher's heatmaps) or "sharpened" (a Gaussian at their peak).
@@ -306,8 +306,10 @@ class MetaCSKT:
     def _update_labeled_list(self) -> None:
         """Join the few-shot set and the pool as it is now."""
         if self.options.pool_labels == "average":
-            landmarks, _ = find_landmarks(self.result, self.unlabeled, precision=self.around.precision, average=True)
-            self.pool.put(np.arange(len(self.unlabeled)), landmarks)
+            rows = self.pool.positives
+            if len(rows):
+                how = {"precision": self.around.precision, "average": True}
+                self.pool.put(rows, find_landmarks(self.result, self.unlabeled.subset(rows), **how)[0])
         self._join(*self.pool.labels())
 
     def _join(self, rows: np.ndarray, landmarks_crop: torch.Tensor) -> None:

@@ -35,6 +35,8 @@ class LandmarkNet(nn.Module):
         super().__init__()
         if name not in NETWORKS:
             raise ValueError(f"MODEL.NAME {name!r} is not one of {', '.join(NETWORKS)}")
+        if name.startswith("unet") and size % 16:
+            raise ValueError(f"INPUT.SIZE {size} is not a multiple of 16, and {name} halves its maps four times")
         build, self.stride = NETWORKS[name]
         self.net = build(landmarks, weights)
         self.spec = {"name": name, "scheme": scheme, "landmarks": landmarks, "size": size, "output": output}

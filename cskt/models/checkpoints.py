@@ -36,7 +36,10 @@ def load(path: str | Path) -> LandmarkNet:
     if not isinstance(content, dict) or not {"spec", "weights"} <= content.keys():
         raise DataError(f"{path}: not a cskt checkpoint (no 'spec' and 'weights' in it); for a file of the original "
                         "project use HUMAN.CHECKPOINT or checkpoints.load_original")  # fmt: skip
-    net = LandmarkNet(**content["spec"])
+    try:
+        net = LandmarkNet(**content["spec"])
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{path}: not a network of this version: {content['spec']} ({error})") from error
     _fill(net.net, content["weights"], path)
     return net.eval()
 
@@ -105,7 +108,7 @@ def _read(path: str | Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises a different type for each kind of damage
-        first = str(error).strip().splitlines()[0][:200]
+        first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise DataError(f"{path}: cannot be read as a checkpoint of plain weights ({first})") from error
 
 

@@ -1,0 +1,256 @@
+"""From a params file to faces, networks and methods."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from builders import write_faces
+
+from cskt import config
+from cskt.data import annotations as readers
+from cskt.data.augment import Augmentation
+from cskt.errors import ConfigError, DataError
+from cskt.methods.meta_cskt import MetaCSKT
+from cskt.methods.selection import BestOnLabels
+from cskt.models import LandmarkNet, checkpoints
+from cskt.settings import Setting
+
+LISTS = {
+    "train": [0, 1, 2, 3, 4, 5],
+    "labeled_40": [0, 1],
+    "unlabeled": [0, 1, 2, 3, 4, 5, 6, 7],
+    "val": [5],
+    "test": [6, 7],
+    "human_train": [0, 1, 2],
+    "human_test": [3],
+}
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Eight faces in AnimalWeb's layout; one of the training images is a validation image too."""
+    root = tmp_path / "data"
+    write_faces(root, count=8)
+    (root / "splits").mkdir()
+    for name, numbers in LISTS.items():
+        write_list(root, name, numbers)
+    return root
+
+
+def write_list(root, name, numbers):
+    (root / "splits" / f"{name}.txt").write_text("".join(f"cat_{k}.png\n" for k in numbers))
+
+
+@pytest.fixture
+def setting(root, tmp_path):
+    def make(**overrides):
+        overrides = {key.replace("__", "."): value for key, value in overrides.items()}
+        fixed = {"DATA.ROOT": str(root), "HUMAN.ROOTS": [str(root)], "CACHE": str(tmp_path / "cache"),
+                 "DATA.ZOO_IMAGES": 0, "INPUT.SIZE": 32, "PRECISION": "float32", "DEVICE": "cpu"}  # fmt: skip
+        (tmp_path / "a.yaml").write_text("")
+        return Setting(config.load(tmp_path / "a.yaml", fixed | overrides))
+
+    return make
+
+
+def numbers(faces):
+    return [int(name.removeprefix("cat_").removesuffix(".png")) for name in faces.table["image"]]
+
+
+# --- faces
+
+
+def test_roles_are_their_lists_without_validation_and_test_images(setting):
+    roles = {role: numbers(setting().annotations(role)) for role in ("train", "labeled", "unlabeled", "val", "test")}
+    assert roles == {
+        "train": [0, 1, 2, 3, 4],
+        "labeled": [0, 1],
+        "unlabeled": [0, 1, 2, 3, 4],
+        "val": [5],
+        "test": [6, 7],
+    }
+    assert numbers(setting().annotations("human_train")) == [0, 1, 2]
+
+
+def test_what_is_taken_out_is_reported(setting):
+    for role, expected in (("train", [5]), ("unlabeled", [5, 6, 7])):
+        problems = setting().annotations(role).problems
+        assert problems["image"].tolist() == [f"cat_{k}.png" for k in expected]
+        assert set(problems["problem"]) == {"validation or test image"}
+
+
+def test_fault_38_transductive_keeps_the_test_images_among_the_unlabeled_ones(setting):
+    assert numbers(setting(DATA__TRANSDUCTIVE=True).annotations("unlabeled")) == list(range(8))
+    assert numbers(setting(DATA__TRANSDUCTIVE=False).annotations("unlabeled")) == [0, 1, 2, 3, 4]
+    # labels of test images are never for training
+    assert numbers(setting(DATA__TRANSDUCTIVE=True).annotations("train")) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("role", ["labeled", "val"])
+def test_fault_38_an_image_listed_twice_is_used_once_and_reported(setting, root, role):
+    """Spec 1.9: the 80 published training images are 79, one of them twice."""
+    write_list(root, "labeled_40" if role == "labeled" else role, [3, 2, 3])
+    faces = setting().annotations(role)
+    assert numbers(faces) == [3, 2]
+    report = faces.problems.query("image == 'cat_3.png'")
+    assert report["problem"].tolist() == ["listed more than once, used once"]
+    assert report["line"].tolist() == [3]
+
+
+def test_fault_38_an_image_of_two_lists_of_a_role_is_used_once_and_reported(setting, root):
+    """As the two images that known and unknown test lists share."""
+    write_list(root, "test", [6, 7])
+    write_list(root, "test_unknown", [4, 6])
+    faces = setting(DATA__TEST=["splits/test.txt", "splits/test_unknown.txt"]).annotations("test")
+    assert numbers(faces) == [6, 7, 4]
+    assert faces.problems["image"].tolist() == ["cat_6.png"]
+
+
+def test_fault_38_a_list_of_a_coco_setting_reports_repeats_too(setting, root):
+    names = [f"cat_{k}.png" for k in range(3)]
+    keypoints = np.concatenate([20 + np.arange(18).reshape(9, 2), np.full((9, 1), 2)], axis=1).ravel().tolist()
+    landmarks = list(setting().scheme.landmarks)
+    content = {
+        "images": [{"id": k, "file_name": name, "width": 90, "height": 70} for k, name in enumerate(names)],
+        "annotations": [{"id": k, "image_id": k, "category_id": 1, "bbox": [20, 15, 40, 36], "keypoints": keypoints}
+                        for k in range(3)],
+        "categories": [{"id": 1, "name": "cat", "keypoints": landmarks}],
+    }  # fmt: skip
+    (root / "faces.json").write_text(json.dumps(content))
+    write_list(root, "labeled_40", [1, 0, 1])
+    coco = setting(DATA__FORMAT="coco", DATA__TRAIN=["faces.json"])
+    faces = coco.annotations("labeled")
+    assert numbers(faces) == [1, 0]
+    assert "cat_1.png" in faces.problems["image"].tolist()
+
+
+def test_unlabeled_faces_are_read_without_opening_a_landmark_file(setting, root, monkeypatch):
+    monkeypatch.setattr(readers, "read_pts", lambda *_: pytest.fail("a landmark file was opened"))
+    faces = setting().annotations("unlabeled")
+    assert not faces.has_landmarks
+    for pts in (root / "images").glob("*.pts"):
+        pts.unlink()
+    assert numbers(setting().annotations("unlabeled")) == [0, 1, 2, 3, 4]
+    assert len(setting().unlabeled_set()) == 5
+
+
+def test_an_unknown_role_scheme_or_folder_is_named(setting):
+    with pytest.raises(ValueError, match="role 'testing' is not train, labeled"):
+        setting().annotations("testing")
+    with pytest.raises(ConfigError, match=r"DATA.SCHEME: no landmark scheme 'animal9'; there are animalweb9"):
+        setting(DATA__SCHEME="animal9").annotations("test")
+    with pytest.raises(DataError, match=r"DATA.ROOT: there is no folder .*nowhere; set DATA.ROOT"):
+        setting(DATA__ROOT="nowhere").annotations("test")
+
+
+def test_the_fingerprint_follows_boxes_and_landmarks_but_not_places(setting, root):
+    before = setting().fingerprint("test", "labeled")
+    assert setting().fingerprint("test", "labeled") == before
+    assert setting().fingerprint("test") != before
+    pts = root / "images" / "cat_6.pts"
+    lines = pts.read_text().split("\n")
+    pts.write_text("\n".join([*lines[:3], "41 22", *lines[4:]]))
+    assert setting().fingerprint("test", "labeled") != before
+    assert setting().fingerprint("labeled") == setting().fingerprint("labeled")
+
+
+# --- networks
+
+
+def weights(net):
+    return torch.cat([p.detach().flatten() for p in net.parameters()])
+
+
+def test_random_weights_follow_from_the_seed(setting):
+    nets = [weights(setting(SEED=seed).new_net(setting().scheme)) for seed in (0, 0, 1)]
+    assert nets[0].equal(nets[1]) and not nets[0].equal(nets[2])
+
+
+def test_fault_35_a_missing_human_model_is_an_error_unless_it_may_be_ignored(setting, tmp_path):
+    missing = {"HUMAN__CHECKPOINT": str(tmp_path / "HR18-AFLW.pth")}
+    with pytest.raises(DataError, match=r"HR18-AFLW\.pth: no such checkpoint"):
+        setting(**missing).human_net(tmp_path / "human.pt")
+    with pytest.raises(DataError, match=r"human\.pt: no such checkpoint"):
+        setting().human_net(tmp_path / "human.pt")
+    random = setting(**missing, HUMAN__MISSING="ignore")
+    assert weights(random.human_net(tmp_path / "human.pt")).equal(weights(random.new_net(random.human_scheme)))
+
+
+def test_the_human_model_is_the_given_one_or_the_trained_one(setting, tmp_path):
+    for seed, name in ((5, "given.pt"), (6, "trained.pt")):
+        torch.manual_seed(seed)
+        checkpoints.save(tmp_path / name, LandmarkNet("unet_small", "animalweb9", 9, 32, "softmax"))
+    given, trained = (weights(checkpoints.load(tmp_path / name)) for name in ("given.pt", "trained.pt"))
+    assert weights(setting().human_net(tmp_path / "trained.pt")).equal(trained)
+    chosen = setting(HUMAN__CHECKPOINT=str(tmp_path / "given.pt"))
+    assert weights(chosen.human_net(tmp_path / "trained.pt")).equal(given)
+
+
+def test_the_animal_network_starts_from_the_human_one(setting):
+    one = setting(SEED=1)
+    human = setting(SEED=0).new_net(one.human_scheme)
+    assert weights(one.animal_net(human)).equal(weights(human)), "all nine places are shared here"
+
+
+# --- methods
+
+
+def test_views_are_the_configs_or_plain(setting):
+    views = setting(VIEWS__WEAK__ROTATION=12).views()
+    assert (views["weak"].rotation, views["strong"].cutout) == (12.0, 3)
+    assert set(setting().views(augment=False).values()) == {Augmentation()}
+
+
+CATEGORIES = np.array(["positive", "hard_negative", "semi_hard", "positive", "hard_negative"])
+
+
+def method(setting, **overrides):
+    one = setting(METHOD__BATCH_LABELED=2, METHOD__BATCH_UNLABELED=2, **overrides)
+    labeled = one.labeled_set("labeled")
+    return one.meta_cskt(one.new_net(one.scheme), labeled, one.unlabeled_set(), CATEGORIES)
+
+
+def positives(found):
+    found.pool.put(np.arange(len(found.unlabeled)), torch.zeros(len(found.unlabeled), 9, 2))
+    return found.unlabeled.table["image"].iloc[found.pool.labels()[0]].tolist()
+
+
+def test_hard_negatives_are_left_out_and_positives_pooled(setting):
+    found, loop = method(setting)
+    assert isinstance(found, MetaCSKT)
+    assert numbers(found.unlabeled) == [0, 2, 3]
+    # image 0 is positive, but its label is known
+    assert positives(found) == ["cat_3.png"]
+    assert (loop["steps"], loop["seed"]) == (1000, 0)
+    assert found.options.batch_labeled == 2
+
+
+def test_mining_can_be_taken_apart(setting):
+    found, _ = method(setting, METHOD__EXCLUDE_NEGATIVES=False)
+    assert numbers(found.unlabeled) == [0, 1, 2, 3, 4] and positives(found) == ["cat_3.png"]
+    found, _ = method(setting, METHOD__INCLUDE_POSITIVES=False)
+    assert numbers(found.unlabeled) == [0, 2, 3] and positives(found) == []
+
+
+def test_the_rate_has_the_published_dead_steps(setting):
+    _, loop = method(setting, METHOD__VARIANT="published", METHOD__SELECT="last", METHOD__STEPS=10_000, METHOD__LR=1e-4)
+    assert [loop["rate"](step) for step in (0, 49, 50, 5000)] == pytest.approx([0, 0, 0.99994e-4, 0.5e-4], abs=1e-9)
+
+
+@pytest.mark.parametrize("role", ["val", "test"])
+def test_faults_11_and_16_select_by_the_labels_that_are_named(setting, role, monkeypatch):
+    found, _ = method(setting, METHOD__SELECT=role, METHOD__SELECT_STEPS=7)
+    assert isinstance(found, BestOnLabels) and found.steps == 7
+    asked = []
+    monkeypatch.setattr("cskt.settings.predict", lambda net, faces, **how: asked.append(numbers(faces)))
+    monkeypatch.setattr("cskt.settings.score", lambda table, truth: {"nme": np.array([0.25])})
+    assert found.error(found.result) == 0.25
+    assert asked == [LISTS[role]]
+
+
+def test_supervised_training_takes_its_own_section(setting):
+    one = setting(FEW_SHOT__BATCH=1, FEW_SHOT__STEPS=9, FEW_SHOT__LR=0.5, FEW_SHOT__WARMUP=0, FEW_SHOT__EMA=0.0)
+    found, loop = one.supervised("FEW_SHOT", one.new_net(one.scheme), one.labeled_set("labeled"))
+    assert (found.batch, found.ema, loop["steps"], loop["rate"](0)) == (1, 0.0, 9, 0.5)
+    assert found.result is found.net
