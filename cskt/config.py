@@ -78,13 +78,13 @@ DEFAULTS = {
         "HUMAN": {"ROTATION": 30.0, "SCALE": 0.25, "SHIFT": 0.05, "FLIP": 0.5, "COLOR": 0.4, "CUTOUT": 0},
         "LABELED": {"ROTATION": 30.0, "SCALE": 0.25, "SHIFT": 0.05, "FLIP": 0.5, "COLOR": 0.4, "CUTOUT": 0},
         "WEAK": {"ROTATION": 10.0, "SCALE": 0.1, "SHIFT": 0.02, "FLIP": 0.0, "COLOR": 0.0, "CUTOUT": 0},
-        "STRONG": {"ROTATION": 40.0, "SCALE": 0.3, "SHIFT": 0.08, "FLIP": 0.5, "COLOR": 0.5, "CUTOUT": 3},
+        "STRONG": {"ROTATION": 60.0, "SCALE": 0.3, "SHIFT": 0.08, "FLIP": 0.5, "COLOR": 0.5, "CUTOUT": 3},
     },
     # --- training -------------------------------------------------------------------------------------------------
     "TRAIN_ON": "labeled",  # what 04_few_shot learns: labeled (section FEW_SHOT), or train: all labels (SUPERVISED)
     "HUMAN_MODEL": dict(_STEPS),
     "FEW_SHOT": dict(_STEPS),
-    "SUPERVISED": dict(_STEPS),
+    "SUPERVISED": {**_STEPS, "STEPS": 1200},  # as many as few-shot training and Meta-CSKT take together
     # --- mining ---------------------------------------------------------------------------------------------------
     "MINING": {
         "T_POS": 0.05,  # human disagreement below which an image is positive
@@ -93,7 +93,7 @@ DEFAULTS = {
     # --- Meta-CSKT; the comments of the options are in cskt.methods.meta_cskt.Options -----------------------------
     "METHOD": {
         "VARIANT": "corrected",  # what the paper meant, or `published`: the release, its faults included (VARIANTS)
-        "STEPS": 1000,
+        "STEPS": 600,
         "LR": 1e-3,
         "WARMUP": 50,
         "DEAD_STEPS": 0,  # steps of learning rate 0 at the beginning (50 in the release)
@@ -118,7 +118,7 @@ DEFAULTS = {
         "TRUE_SHARE": 0.5,
         "POOL_LABELS": "average",
         "UPDATE_STEPS": 100,
-        "TEACHER_EMA": 0.0,
+        "TEACHER_EMA": 0.99,
     },
 }
 
@@ -140,6 +140,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "LABEL_JITTER": 0.01,
         "TRUE_SHARE": 0.0,
         "POOL_LABELS": "visited",
+        "TEACHER_EMA": 0.0,
     },
 }
 

@@ -3,6 +3,7 @@
 import ast
 import difflib
 import json
+import os
 import re
 import signal
 import tempfile
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cskt import config as configuration
+from cskt.progress import PLAIN
 
 PARAMETERS = ("config", "overrides", "run_dir")
 PROGRESS_SECONDS = 10  # a progress bar reaches the log at most this often
@@ -80,6 +82,7 @@ def _run_cells(notebook: Path, output: Path, parameters: dict[str, Any], log: Ca
     from papermill.exceptions import PapermillExecutionError
     from traitlets.config import Config
 
+    os.environ[PLAIN] = "1"  # the kernel inherits it: a bar as a widget would leave nothing in the log
     # two streams, or a line of one would end in the middle of the other's
     with (
         tempfile.TemporaryDirectory(prefix="cskt-") as private,

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import torch
-from tqdm.auto import tqdm
 
 from cskt import geometry, metrics
 from cskt.data.datasets import UnlabeledSet, plain_images
 from cskt.data.table import Annotations, landmark_columns
 from cskt.heatmaps import CODECS, Codec
 from cskt.models import LandmarkNet, autocast
+from cskt.progress import bar
 
 BATCH = 64
 
@@ -46,7 +46,7 @@ def find_landmarks(
     was_training = net.training
     net.eval()
     found = []
-    for first in tqdm(range(0, len(data), BATCH), desc="predict", unit="batch", disable=not progress, leave=False):
+    for first in bar(range(0, len(data), BATCH), desc="predict", unit="batch", disable=not progress, leave=False):
         images = plain_images(data, np.arange(first, min(first + BATCH, len(data))), device)
         with autocast(device, precision):
             heatmaps = None if mirrored else net.heatmaps(images)

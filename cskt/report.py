@@ -5,18 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from cskt.comparison import NAMES
 from cskt.errors import DataError
 from cskt.files import write_text
-
-NAMES = {
-    "mean_shape": "mean shape in the box",
-    "median_shape": "median shape in the box",
-    "human_model": "human model, no animal label",
-    "few_shot": "few-shot only",
-    "meta_cskt_published": "Meta-CSKT, published",
-    "meta_cskt_corrected": "Meta-CSKT, corrected",
-    "supervised": "fully supervised",
-}
 
 
 def results_table(results: pd.DataFrame, group: str, landmarks: str = "all") -> str:

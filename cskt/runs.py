@@ -98,6 +98,8 @@ class Run:
             raise ValueError(f"summary may not hold {taken}: these names say which run it is")
         path = self.dir / "summary.json"
         files.write_json(path, identity | summary)
+        # only a run that is not done has something to go on from
+        (self.dir / "resume.pt").unlink(missing_ok=True)
         return path
 
 

@@ -20,12 +20,13 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
-from tqdm.auto import tqdm
 
 from cskt.errors import DataError
 from cskt.files import atomic_path, write_csv
+from cskt.progress import bar
 
 SAVE_SECONDS = 60
+SHOW_SECONDS = 5
 LOG_STEPS = 20
 
 
@@ -83,7 +84,7 @@ def train(
         seed: of the batches and views.
         folder: holds `resume.pt` while the run is going on, and `metrics.csv`.
         title: of the progress bar.
-        on_log: called with the metrics so far at each save (a live figure).
+        on_log: called with the metrics so far every few seconds and at the end (a live figure).
         save_seconds: time between two saves.
 
     Returns:
@@ -105,11 +106,14 @@ def train(
         with atomic_path(resume) as temporary:
             torch.save(state, temporary)
         write_csv(folder / "metrics.csv", pd.DataFrame(rows))
+        show()
+
+    def show() -> None:
         if on_log is not None:
             on_log(pd.DataFrame(rows))
 
-    begun = saved = time.monotonic()
-    with _stop_signal() as stopped, tqdm(total=steps, initial=first, desc=title, unit="step", mininterval=2) as bar:
+    begun = saved = shown = time.monotonic()
+    with _stop_signal() as stopped, bar(total=steps, initial=first, desc=title, unit="step", mininterval=2) as progress:
         for step in range(first, steps):
             lr = rate(step)
             losses = method.step(step, lr, step_generator(seed, step))
@@ -117,12 +121,15 @@ def train(
             losses = dict(zip(losses, values, strict=True))
             _check_finite(losses, step, resume)
             window.append(losses)
-            bar.update()
+            progress.update()
             if len(window) == LOG_STEPS or step == steps - 1:
                 seconds = round(spent + time.monotonic() - begun, 2)
                 rows.append({"step": step + 1, "lr": lr, "seconds": seconds, **_means(window)})
                 window = []
-                bar.set_postfix({name: f"{rows[-1][name]:.4g}" for name in list(losses)[:3]}, refresh=False)
+                progress.set_postfix({name: f"{rows[-1][name]:.4g}" for name in list(losses)[:3]}, refresh=False)
+            if time.monotonic() - shown > SHOW_SECONDS:
+                show()
+                shown = time.monotonic()
             if stopped.is_set():
                 save(step + 1)
                 raise SystemExit(143)

@@ -12,7 +12,7 @@ ROOT = Path(cskt.__file__).parent
 
 # the ground, -1, lies under everything; the command line on top of everything
 FLOORS = {
-    **dict.fromkeys(("errors", "files"), -1),
+    **dict.fromkeys(("errors", "files", "progress"), -1),
     **dict.fromkeys(("config", "geometry", "heatmaps", "landmarks", "metrics", "shapes", "species"), 0),
     **dict.fromkeys(("data", "models"), 1),
     "predict": 2,

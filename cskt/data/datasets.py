@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image, ImageOps
-from tqdm.auto import tqdm
 
 from cskt import geometry
 from cskt.data.augment import (
@@ -28,6 +27,7 @@ from cskt.data.table import Annotations, box_problem
 from cskt.errors import DataError
 from cskt.files import atomic_path, write_csv
 from cskt.landmarks import Scheme
+from cskt.progress import bar, say
 
 CACHE_VERSION = 2
 
@@ -221,7 +221,7 @@ def crop_cache(annotations: Annotations, size: int, context: float, folder: str 
     if not readable.any():
         raise DataError(f"none of the {len(annotations)} images can be read; {problems} says why for each")
     if not readable.all():
-        tqdm.write(f"{(~readable).sum()} of {len(readable)} images cannot be read and are left out: see {problems}")
+        say(f"{(~readable).sum()} of {len(readable)} images cannot be read and are left out: see {problems}")
     return Crops.of(np.load(file, mmap_mode="r")).subset(np.flatnonzero(readable)), readable
 
 
@@ -237,7 +237,7 @@ def _write_crops(annotations: Annotations, size: int, side: int, file: Path) -> 
         # rows of unreadable images stay black and are never picked
         shape = (len(annotations), side, side, 3)
         crops = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
-        for row, (name, path, box) in enumerate(tqdm(list(rows), desc="crops", unit="image", leave=False)):
+        for row, (name, path, box) in enumerate(bar(list(rows), desc="crops", unit="image", leave=False)):
             try:
                 picture = read_image(path)
                 if problem := box_problem(tuple(box), picture.size):

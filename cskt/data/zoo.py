@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from cskt.data.zoo_photo import render_face
 from cskt.data.zoo_species import SPECIES
 from cskt.data.zoo_tables import Species
+from cskt.progress import bar
 
 __all__ = [
     "SPECIES",
@@ -190,11 +190,11 @@ def _draw_all(folder: Path, names: list[str], seed: int, workers: int) -> list[n
     write = partial(_write_image, folder, seed)
     numbered = list(enumerate(names))
     if workers == 1:
-        return [write(one) for one in tqdm(numbered, desc="drawing the zoo", unit="image")]
+        return [write(one) for one in bar(numbered, desc="drawing the zoo", unit="image")]
     # spawned, not forked: the caller may hold threads (torch) that a fork would leave dead
     with _one_thread_per_process(), multiprocessing.get_context("spawn").Pool(workers) as pool:
         drawn = pool.imap(write, numbered, chunksize=8)
-        return list(tqdm(drawn, total=len(names), desc="drawing the zoo", unit="image"))
+        return list(bar(drawn, total=len(names), desc="drawing the zoo", unit="image"))
 
 
 @contextmanager

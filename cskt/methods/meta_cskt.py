@@ -63,7 +63,8 @@ class Options:
         pool_labels: "average" (of the evaluated student in evaluation mode, plain view and mirror image) or "visited"
             (of the training-mode student before its update, whole image pixels: fault 4).
         update_steps: steps between two updates of the labeled list from the pool.
-        teacher_ema: 0, or the decay with which the teacher is also drawn towards the student after each step.
+        teacher_ema: 0, or the decay with which the teacher is also drawn towards the student after each step: not in
+            the paper, whose feedback alone is too weak to carry anything back (docs/log.md).
     """
 
     batch_labeled: int = 16
@@ -82,7 +83,7 @@ class Options:
     true_share: float = 0.5
     pool_labels: str = "average"
     update_steps: int = 100
-    teacher_ema: float = 0.0
+    teacher_ema: float = 0.99
 
 
 class MetaCSKT:
