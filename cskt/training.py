@@ -122,20 +122,21 @@ def train(
             _check_finite(losses, step, resume)
             window.append(losses)
             progress.update()
+            now = time.monotonic()
             if len(window) == LOG_STEPS or step == steps - 1:
-                seconds = round(spent + time.monotonic() - begun, 2)
+                seconds = round(spent + now - begun, 2)
                 rows.append({"step": step + 1, "lr": lr, "seconds": seconds, **_means(window)})
                 window = []
                 progress.set_postfix({name: f"{rows[-1][name]:.4g}" for name in list(losses)[:3]}, refresh=False)
-            if time.monotonic() - shown > SHOW_SECONDS:
+            if now - shown > SHOW_SECONDS:
                 show()
-                shown = time.monotonic()
+                shown = now
             if stopped.is_set():
                 save(step + 1)
                 raise SystemExit(143)
-            if time.monotonic() - saved > save_seconds:
+            if now - saved > save_seconds:
                 save(step + 1)
-                saved = time.monotonic()
+                saved = now
     save(steps)
     return pd.DataFrame(rows)
 
