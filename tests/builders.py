@@ -106,7 +106,7 @@ def few_shot(output="softmax", seed=0):
 
 
 def meta_cskt(labeled=None, unlabeled=None, positive=None, views=PLAIN, output="softmax", codec="subpixel", **options):
-    options = {"batch_labeled": 4, "batch_unlabeled": 4} | options
+    options = {"batch_labeled": 4, "batch_unlabeled": 4, "teacher_ema": 0.0} | options
     labeled, unlabeled = labeled or labeled_faces(4), unlabeled or unlabeled_faces(8)
     positive = np.ones(len(unlabeled), dtype=bool) if positive is None else positive
     around = Surroundings(CODECS[codec], CPU, "float32", seed=0)

@@ -29,7 +29,7 @@ def test_a_file_changes_what_it_names_and_nothing_else(write):
     changed = config.load(write("SEED: 7\nMETHOD:\n  LR: 0.002\n"))
     default = config.load(write("", "empty.yaml"))
     assert (changed.SEED, changed.METHOD.LR) == (7, 0.002)
-    assert changed.METHOD.STEPS == default.METHOD.STEPS == 1000
+    assert changed.METHOD.STEPS == default.METHOD.STEPS == config.DEFAULTS["METHOD"]["STEPS"]
     changed.defrost()
     changed.SEED, changed.METHOD.LR = default.SEED, default.METHOD.LR
     assert changed == default

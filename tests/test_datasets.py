@@ -282,6 +282,17 @@ def test_joining_adds_pseudo_landmarks_to_the_rows_they_belong_to():
     assert len(labeled) == 2, "the set itself stays as it is"
 
 
+def test_joined_crops_are_picked_from_where_they_are():
+    """Any order of rows from several arrays is that of the arrays put together."""
+    labeled, unlabeled = labeled_faces(3), unlabeled_faces(5)
+    joined = labeled.joined(unlabeled, np.array([4, 1, 2]), torch.zeros(3, 9, 2))
+    together = np.concatenate([labeled.crops, unlabeled.crops[[4, 1, 2]]])
+    rows = np.array([5, 0, 3, 3, 2])
+    assert np.array_equal(joined.take(rows).numpy(), together[rows])
+    assert np.array_equal(joined.subset(rows).take(np.arange(5)).numpy(), together[rows])
+    assert len(joined.take(np.array([], dtype=int))) == 0
+
+
 def test_a_subset_keeps_each_rows_own():
     data = unlabeled_faces(5)
     part = data.subset(np.array([4, 0]))

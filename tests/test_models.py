@@ -31,6 +31,11 @@ def test_published_inputs_give_64_cells(size):
         assert model(torch.rand(1, 3, size, size)).shape == (1, 9, 64, 64)
 
 
+def test_a_size_that_the_small_network_cannot_halve_four_times_is_named():
+    with pytest.raises(ValueError, match=r"INPUT.SIZE 100 is not a multiple of 16"):
+        net("unet_small", 100)
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_maps_are_as_large_as_the_network_says(name):
     model = net(name, 64, landmarks=5)

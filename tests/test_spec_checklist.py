@@ -248,7 +248,7 @@ def containing_cell(heatmaps):
 def round_trip(faces, codec):
     """Mean NME in percent of landmarks that went through 64 x 64 heatmaps and back, faces [N]."""
     true = torch.tensor(faces.landmarks)
-    to_cells = geometry.crop_matrix(torch.from_numpy(faces.boxes), 64)
+    to_cells = geometry.crop_matrix(torch.tensor(faces.boxes), 64)
     errors = []
     for first in range(0, len(faces), 128):
         rows = slice(first, first + 128)

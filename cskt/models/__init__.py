@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from cskt.errors import ConfigError
 from cskt.models import losses
 from cskt.models.hrnet import HRNet
 from cskt.models.unet import UNet
@@ -34,9 +35,9 @@ class LandmarkNet(nn.Module):
     def __init__(self, name: str, scheme: str, landmarks: int, size: int, output: str, weights: str = ""):
         super().__init__()
         if name not in NETWORKS:
-            raise ValueError(f"MODEL.NAME {name!r} is not one of {', '.join(NETWORKS)}")
+            raise ConfigError(f"MODEL.NAME {name!r} is not one of {', '.join(NETWORKS)}")
         if name.startswith("unet") and size % 16:
-            raise ValueError(f"INPUT.SIZE {size} is not a multiple of 16, and {name} halves its maps four times")
+            raise ConfigError(f"INPUT.SIZE {size} is not a multiple of 16, and {name} halves its maps four times")
         build, self.stride = NETWORKS[name]
         self.net = build(landmarks, weights)
         self.spec = {"name": name, "scheme": scheme, "landmarks": landmarks, "size": size, "output": output}
