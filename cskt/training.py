@@ -26,7 +26,7 @@ from cskt.files import atomic_path, write_csv
 from cskt.progress import bar
 
 SAVE_SECONDS = 60
-SHOW_SECONDS = 5
+SHOW_SECONDS = 20
 LOG_STEPS = 20
 
 
@@ -84,7 +84,7 @@ def train(
         seed: of the batches and views.
         folder: holds `resume.pt` while the run is going on, and `metrics.csv`.
         title: of the progress bar.
-        on_log: called with the metrics so far every few seconds and at the end (a live figure).
+        on_log: called with the metrics so far every `SHOW_SECONDS` and at the end (a live figure).
         save_seconds: time between two saves.
 
     Returns:
