@@ -128,7 +128,7 @@ def cumulative_error(scores: pd.DataFrame, by: str | None = None, limit: float =
             ax.fill_between(x, shares.min(axis=0), shares.max(axis=0), color=color, alpha=0.15, lw=0)
     ax.set(xlabel="NME, % of √(w·h)", ylabel="images with at most this NME, %", xlim=(0, 100 * limit), ylim=(0, 100))
     ax.grid(alpha=0.3)
-    ax.legend(frameon=False, fontsize="small", loc="best")
+    ax.legend(fontsize="small", loc="best", edgecolor="none", framealpha=0.8)
     return ax
 
 
