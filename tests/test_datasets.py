@@ -344,3 +344,13 @@ def test_weak_and_strong_views_show_the_same_rows_and_follow_from_the_generator(
     assert not batch.strong.allclose(batch.weak, atol=0.05)
     again = unlabeled_batch(data, np.array([5, 1]), Augmentation(), STRONG, generator(3), CPU)
     assert again.strong.equal(batch.strong)
+
+
+def test_a_wider_crop_holds_the_plain_one():
+    """What a network sees does not depend on how much was cached around it, however much the photograph shrinks."""
+    rng = np.random.default_rng(0)
+    picture = Image.fromarray(rng.integers(0, 256, (700, 900, 3), np.uint8))
+    for box in ((100, 120, 500, 400), (300, 300, 40, 50), (-20, 10, 300, 300)):
+        plain = crop_image(picture, np.array(box, float), 48, 48)
+        wide = crop_image(picture, np.array(box, float), 48, 72)
+        assert np.abs(wide[12:60, 12:60].astype(int) - plain).max() <= 1

@@ -29,7 +29,7 @@ from cskt.files import atomic_path, write_csv
 from cskt.landmarks import Scheme
 from cskt.progress import bar, say
 
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 
 
 class Crops:
@@ -275,11 +275,13 @@ def crop_image(picture: Image.Image, box: np.ndarray, size: int, side: int) -> n
     # where the wider square begins, in the picture's pixel edges (a pixel's center is half a pixel inside)
     left, top = ((-0.5 - margin - to_crop[:, 2]) / scale + 0.5).tolist()
     length = side / scale
+    # the filter looks at two pixels of the crop beyond its border: cut no closer, or it would see black there
+    reach = int(np.ceil(2 * max(1.0, length / side))) + 1
     beyond = max(0.0, -left, -top, left + length - picture.width, top + length - picture.height)
-    pad = int(np.ceil(beyond)) + 1
-    first_x, first_y = max(0, int(left) - 2), max(0, int(top) - 2)
-    window = picture.crop((first_x, first_y, min(picture.width, int(left + length) + 3),
-                           min(picture.height, int(top + length) + 3)))  # fmt: skip
+    pad = int(np.ceil(beyond)) + reach
+    first_x, first_y = max(0, int(left) - reach), max(0, int(top) - reach)
+    last_x, last_y = int(np.ceil(left + length)) + reach, int(np.ceil(top + length)) + reach
+    window = picture.crop((first_x, first_y, min(picture.width, last_x), min(picture.height, last_y)))
     canvas = Image.new("RGB", (window.width + 2 * pad, window.height + 2 * pad))
     canvas.paste(window, (pad, pad))
     x, y = left - first_x + pad, top - first_y + pad
