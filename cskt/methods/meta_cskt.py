@@ -64,7 +64,7 @@ class Options:
             (of the training-mode student before its update, whole image pixels: fault 4).
         update_steps: steps between two updates of the labeled list from the pool.
         teacher_ema: 0, or the decay with which the teacher is also drawn towards the student after each step: not in
-            the paper, whose feedback alone is too weak to carry anything back (docs/log.md).
+            the paper (docs/log.md).
     """
 
     batch_labeled: int = 16
