@@ -80,11 +80,6 @@ def warp(images: torch.Tensor, matrix: torch.Tensor, size: int) -> torch.Tensor:
     return F.grid_sample(images, grid.to(images.dtype), mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
-def mirror_matrix(size: int) -> torch.Tensor:
-    """Transform [2, 3] that mirrors a picture of `size` pixels left to right; its own inverse."""
-    return torch.tensor([[-1.0, 0.0, size - 1.0], [0.0, 1.0, 0.0]])
-
-
 def swap_sides(values: torch.Tensor, permutation: Sequence[int]) -> torch.Tensor:
     """Give each mirrored landmark its name back: landmark points [..., L, 2] or maps [..., L, H, W] along L.
 

@@ -16,7 +16,6 @@ from cskt.data.augment import (
     view_landmarks,
     warp_heatmaps,
 )
-from cskt.geometry import mirror_matrix
 from cskt.heatmaps import encode
 
 PERMUTATION = SCHEME.flip_permutation
@@ -76,7 +75,7 @@ def test_a_landmark_stays_on_its_dot_and_its_name_on_its_side():
 def test_a_missing_landmark_is_missing_under_its_new_name():
     landmarks = torch.rand(1, 9, 2) * 20
     landmarks[0, 0] = torch.nan
-    mirror = View(mirror_matrix(32)[None], torch.tensor([True]))
+    mirror = View(torch.tensor([[[-1.0, 0.0, 31.0], [0.0, 1.0, 0.0]]]), torch.tensor([True]))
     moved = view_landmarks(landmarks, mirror, PERMUTATION)
     assert moved.isnan().any(-1).tolist() == [[False] * 3 + [True] + [False] * 5], "0 becomes 3 in the mirror"
     assert view_landmarks(landmarks, move(1, 1), PERMUTATION).isnan().any(-1)[0].nonzero().tolist() == [[0]]
