@@ -90,8 +90,9 @@ DEFAULTS = {
         "T_POS": 0.05,  # human disagreement below which an image is positive
         "T_NEG": 0.2,  # flip disagreement from which on it is a hard negative
     },
-    # --- Meta-CSKT; the comments of the options are in cskt.methods.meta_cskt.Options -----------------------------
+    # --- learning from unlabeled images; the comments of the options are in Options of the method's own module -----
     "METHOD": {
+        "NAME": "meta_cskt",  # one of cskt.settings.METHODS
         "VARIANT": "corrected",  # what the paper meant, or `published`: the release, its faults included (VARIANTS)
         "STEPS": 600,
         "LR": 1e-3,
@@ -151,6 +152,7 @@ _CHOICES = {
     "MODEL.OUTPUT": ("softmax", "linear"),
     "CODEC": ("subpixel", "published"),
     "TRAIN_ON": ("labeled", "train"),
+    "METHOD.NAME": ("meta_cskt",),
     "METHOD.VARIANT": tuple(VARIANTS),
     "METHOD.SELECT": ("last", "val", "test"),
     "METHOD.FEEDBACK": ("none", "raw", "normalized", "detached", "noise"),

@@ -56,6 +56,9 @@ _LOSSES = {
     "labeled": "labeled images",
     "imitation": "imitation (student)",
     "pseudo": "pseudo-labels (teacher)",
+    "unlabeled": "unlabeled images",
+    "consistency": "consistency with the average",
+    "teacher": "labeled images (teacher)",
 }
 
 
@@ -74,6 +77,30 @@ def losses(metrics_table: pd.DataFrame, ax=None):
     ax.margins(x=0)
     ax.legend(frameon=False)
     return ax
+
+
+def training(metrics_table: pd.DataFrame):
+    """Draw what is known of a training with unlabeled images, whatever its method.
+
+    Args:
+        metrics_table: what `training.train` returns; of Meta-CSKT, `meta_training` draws it.
+
+    Returns:
+        The axes: losses, and below them every other column (of the methods here: shares of the pseudo-labels).
+    """
+    if {"gain", "feedback", "pool"} <= set(metrics_table):
+        return meta_training(metrics_table)
+    others = [name for name in metrics_table if name not in _LOSSES and name not in ("step", "lr", "seconds")]
+    if not others:
+        return losses(metrics_table)
+    _, axes = _figure(2, 1, 6.5, 4.5, sharex=True, height_ratios=[3, 1.5])
+    losses(metrics_table, axes[0]).set(xlabel="")
+    for place, name in enumerate(others):
+        color, line, _ = _SERIES[place % len(_SERIES)]
+        axes[1].plot(metrics_table["step"], metrics_table[name], color=color, ls=line, label=_name(name))
+    axes[1].set(xlabel="step", ylabel="share", ylim=(0, 1))
+    axes[1].legend(frameon=False)
+    return axes
 
 
 def meta_training(metrics_table: pd.DataFrame):

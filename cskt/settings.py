@@ -25,7 +25,7 @@ from cskt.methods.selection import BestOnLabels
 from cskt.methods.supervised import Supervised, Surroundings
 from cskt.models import LandmarkNet, checkpoints, pick_device, pick_precision
 from cskt.predict import predict, score
-from cskt.training import learning_rate
+from cskt.training import Method, learning_rate
 
 
 class Setting:
@@ -211,27 +211,31 @@ class Setting:
                             weight_decay=s.WEIGHT_DECAY, ema=s.EMA)  # fmt: skip
         return method, self._loop(s.STEPS, s.LR, s.WARMUP)
 
-    def meta_cskt(
+    def method(
         self, few_shot: LandmarkNet, labeled: LabeledSet, unlabeled: UnlabeledSet, categories: np.ndarray
-    ) -> tuple[MetaCSKT | BestOnLabels, dict]:
-        """Meta-CSKT as METHOD says, and the arguments for `training.train`.
+    ) -> tuple[Method, dict]:
+        """The method METHOD.NAME as METHOD says, and the arguments for `training.train`.
 
         Args:
-            few_shot: where teacher and student start.
+            few_shot: where all networks start.
             labeled, unlabeled: the data.
             categories: of each unlabeled image, by `mining.categorize`, [N].
         """
+        m = self.cfg.METHOD
+        method = METHODS[m.NAME](self, few_shot, labeled, unlabeled, categories)
+        if m.SELECT != "last":
+            method = BestOnLabels(method, m.SELECT_STEPS, self._error_on(m.SELECT))
+        return method, self._loop(m.STEPS, m.LR, m.WARMUP, m.DEAD_STEPS)
+
+    def _meta_cskt(self, few_shot, labeled, unlabeled, categories) -> MetaCSKT:
         m = self.cfg.METHOD
         kept = np.arange(len(unlabeled))
         if m.EXCLUDE_NEGATIVES:
             kept = np.flatnonzero(categories != "hard_negative")
         positive = (categories[kept] == "positive") & m.INCLUDE_POSITIVES
         options = Options(**{field.name: m[field.name.upper()] for field in fields(Options)})
-        method = MetaCSKT(few_shot, labeled, unlabeled.subset(kept), positive, self.around, options,
-                          self.views(m.AUGMENT))  # fmt: skip
-        if m.SELECT != "last":
-            method = BestOnLabels(method, m.SELECT_STEPS, self._error_on(m.SELECT))
-        return method, self._loop(m.STEPS, m.LR, m.WARMUP, m.DEAD_STEPS)
+        return MetaCSKT(few_shot, labeled, unlabeled.subset(kept), positive, self.around, options,
+                        self.views(m.AUGMENT))  # fmt: skip
 
     def _error_on(self, role: str) -> Callable[[LandmarkNet], float]:
         """NME of a network on the labels of a role."""
@@ -243,6 +247,12 @@ class Setting:
             return learning_rate(step, steps, peak, warmup, dead)
 
         return {"steps": steps, "rate": rate, "seed": self.cfg.SEED}
+
+
+# METHOD.NAME -> from (setting, few-shot network, labeled set, unlabeled set, categories) to the method
+METHODS = {
+    "meta_cskt": Setting._meta_cskt,
+}
 
 
 def _scheme(name: str, key: str) -> Scheme:

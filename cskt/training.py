@@ -9,6 +9,7 @@ weights, bit for bit on a CPU.
 import copy
 import math
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -139,6 +140,26 @@ def train(
                 saved = now
     save(steps)
     return pd.DataFrame(rows)
+
+
+def cost(table: pd.DataFrame) -> dict[str, float]:
+    """What a training took.
+
+    Args:
+        table: what `train` returned in this process.
+
+    Returns:
+        seconds_per_step: the median over the logged windows of steps, so that an interruption does not count;
+        peak_memory: bytes, of the GPU's memory where it was used, else of all that this process holds.
+    """
+    import resource  # not on Windows
+
+    first = pd.DataFrame({"step": [0], "seconds": [0.0]})
+    spent = pd.concat([first, table[["step", "seconds"]]]).diff().iloc[1:]
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        memory = torch.cuda.max_memory_allocated()
+    return {"seconds_per_step": float((spent["seconds"] / spent["step"]).median()), "peak_memory": float(memory)}
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:

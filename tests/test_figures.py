@@ -120,6 +120,16 @@ def test_meta_training_shows_losses_feedback_and_pool_with_zeros_at_one_height()
     assert np.ravel(axes[2].lines[0].get_ydata()).tolist() == [1.0, 2.0]
 
 
+def test_the_training_of_any_method_is_drawn_its_losses_above_its_shares():
+    table = pd.DataFrame({"step": [20, 40], "lr": 1e-3, "seconds": [1.0, 2.0]}).assign(labeled=[2.0, 1.0])
+    assert len(figures.training(table).lines) == 1
+    above, below = figures.training(table.assign(unlabeled=[3.0, 2.0], used=[0.4, 0.5]))
+    assert [line.get_label() for line in above.lines] == ["labeled images", "unlabeled images"]
+    assert [line.get_ydata().tolist() for line in below.lines] == [[0.4, 0.5]]
+    names = ("imitation", "labeled", "pseudo", "gain", "feedback", "pool")
+    assert len(figures.training(table.assign(**dict.fromkeys(names, 1.0)))) == 3
+
+
 def test_a_given_ax_is_drawn_into_and_returned():
     _, ax = plt.subplots()
     assert figures.losses(pd.DataFrame({"step": [20, 40], "labeled": [2.0, 1.0]}), ax) is ax

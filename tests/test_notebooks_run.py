@@ -102,7 +102,7 @@ def test_mining_knows_no_landmark_and_meta_training_goes_by_it(outputs):
     assert summary["positive"] == len(positive) > 0
     labeled = set((outputs.parent / "zoo" / "splits" / "labeled_40.txt").read_text().split())
     # every positive that has no label gets a pseudo-label at the first update, halfway through these four steps
-    assert summary["pool"] == len(positive - labeled) / 2 > 0
+    assert summary["last"]["pool"] == len(positive - labeled) / 2 > 0
 
 
 def test_the_results_hold_each_method_beside_the_three_lines(outputs):

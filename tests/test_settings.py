@@ -208,7 +208,7 @@ CATEGORIES = np.array(["positive", "hard_negative", "semi_hard", "positive", "ha
 def method(setting, **overrides):
     one = setting(METHOD__BATCH_LABELED=2, METHOD__BATCH_UNLABELED=2, **overrides)
     labeled = one.labeled_set("labeled")
-    return one.meta_cskt(one.new_net(one.scheme), labeled, one.unlabeled_set(), CATEGORIES)
+    return one.method(one.new_net(one.scheme), labeled, one.unlabeled_set(), CATEGORIES)
 
 
 def positives(found):

@@ -365,3 +365,11 @@ def test_a_process_that_is_terminated_can_go_on(tmp_path, uninterrupted):
     out, _ = start(wait=False).communicate()
     assert json.loads(out) == uninterrupted[0].place.tolist()
     assert rows(pd.read_csv(tmp_path / "metrics.csv")) == rows(uninterrupted[1])
+
+
+def test_the_cost_of_a_step_is_that_of_the_usual_one():
+    """Ten seconds lost between two steps, to another process or to an interruption, are no cost of the method."""
+    table = pd.DataFrame({"step": [20, 40, 60, 70], "seconds": [4.0, 8.0, 22.0, 24.0]})
+    cost = training.cost(table)
+    assert cost["seconds_per_step"] == pytest.approx(0.2)
+    assert 1e7 < cost["peak_memory"] < 1e11, "bytes"
