@@ -10,7 +10,7 @@ from cskt import geometry
 from cskt.data.augment import Augmentation
 from cskt.data.datasets import LabeledSet, crop_image, labeled_batch, read_image
 from cskt.data.table import Annotations
-from cskt.species import FAMILY_OF
+from cskt.species import FROM_HUMAN_TO_BEAK, family_of
 
 SIDE = 128  # of a picture, pixels
 CONTEXT = 1.3  # how much of the picture is shown, as a multiple of the box
@@ -80,10 +80,11 @@ def overlays(truth: Annotations, predictions: pd.DataFrame, scores: pd.DataFrame
 
 
 def examples(table: pd.DataFrame, by: str, count: int = 8, seed: int = 0) -> pd.DataFrame:
-    """Draw up to `count` rows of each value of a column: of families and species in the order of `FAMILY_OF`, of
-    categories from positive to hard negative, of others by name."""
+    """Draw up to `count` rows of each value of a column: of families and species from the human face to the
+    beak, of categories from positive to hard negative, of others by name."""
     drawn = table.sample(frac=1, random_state=seed).groupby(by).head(count)
-    order = dict.fromkeys([*FAMILY_OF.values(), *FAMILY_OF, "positive", "semi_hard", *sorted(drawn[by].unique())])
+    known = [*map(family_of, FROM_HUMAN_TO_BEAK), *FROM_HUMAN_TO_BEAK, "positive", "semi_hard"]
+    order = dict.fromkeys([*known, *sorted(drawn[by].unique())])
     place = {name: n for n, name in enumerate(order)}
     return drawn.sort_values(by, key=lambda names: names.map(place), kind="stable")
 

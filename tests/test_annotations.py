@@ -297,6 +297,21 @@ def read(tmp_path):
     return write_and_read
 
 
+@pytest.mark.parametrize(
+    ("name", "supercategory", "family"),
+    [
+        ("cat", "animal", "Felidae"),
+        ("uakari", "Cercopithecidae", "Pitheciidae"),  # as AP-10K has it, and as it is
+        ("okapi", "Giraffidae", "Giraffidae"),
+        ("okapi", "animal", "unknown"),
+    ],
+)
+def test_a_family_is_that_of_the_taxonomy_else_the_files_own(read, name, supercategory, family):
+    content = coco()
+    content["categories"][0] |= {"name": name, "supercategory": supercategory}
+    assert set(read(content).table["family"]) == {family}
+
+
 def test_coco_table(read, tmp_path):
     faces = read(coco(), split="test")
     assert faces.scheme is SCHEMES["animalpose5"]
