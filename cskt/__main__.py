@@ -173,6 +173,14 @@ def report(args: argparse.Namespace) -> None:
         print(f"written {path}")
 
 
+def horse_lists(args: argparse.Namespace) -> None:
+    """Write the lists and boxes that the horse data set's release_data lacks, into that folder."""
+    from cskt.data.horse import write_lists
+
+    for name, count in write_lists(args.release, seed=args.seed).items():
+        print(f"{name:<12} {count:>6,}")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m cskt", description="Cross-species face alignment.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -229,6 +237,10 @@ def _parser() -> argparse.ArgumentParser:
 
     command = _add(commands, report, "python -m cskt report animalpose")
     command.add_argument("setting", help="a folder of outputs/ with a finished evaluate run")
+
+    command = _add(commands, horse_lists, "python -m cskt horse-lists ../data/release_data")
+    command.add_argument("release", help="the unpacked release_data of Rashid et al.")
+    command.add_argument("--seed", type=int, default=0, help="of the draw (default: %(default)s)")
     return parser
 
 

@@ -37,17 +37,21 @@ DEFAULTS = {
     "CACHE": "outputs/cache",  # folder of the cached crops
     # --- the animals ----------------------------------------------------------------------------------------------
     "DATA": {
-        "FORMAT": "animalweb",  # animalweb (.jpg + .pts, box table, list files) or coco (keypoint JSON)
+        # animalweb (.jpg + .pts, box table, list files), coco (keypoint JSON), horse (release_data: cskt.data.horse)
+        "FORMAT": "animalweb",
         "ROOT": "outputs/data/zoo",  # folder of the data set; all paths below are relative to it
         "IMAGES": "images",  # folder of the pictures
-        "BOXES": "bbox.csv",  # box table (animalweb only)
+        "BOXES": "bbox.csv",  # box table (not for coco)
         "SCHEME": "animalweb9",  # landmark scheme
         "ZOO_IMAGES": 0,  # above 0: the procedural zoo is drawn into ROOT, with that many pictures
         "TRAIN": ["splits/train.txt"],  # the labels of all of these serve the fully supervised line alone
         "LABELED": "splits/labeled_40.txt",  # list of the few labeled images, all of them in TRAIN
         "UNLABELED": ["splits/unlabeled.txt"],  # read without their landmarks
+        "UNLABELED_ROOT": "",  # another folder that these are in, of AnimalWeb's layout
         "VAL": ["splits/val.txt"],  # for choices that a person makes; no run looks at it
         "TEST": ["splits/test.txt"],  # for the final number only
+        "SPECIES": [],  # labels and test images of these species alone; empty: of all
+        "UNLABELED_SPECIES": [],  # unlabeled images of these species alone; empty: of all
         "TRANSDUCTIVE": False,  # True: test and validation images may be among the unlabeled ones, as published
     },
     # --- the people -----------------------------------------------------------------------------------------------
@@ -147,7 +151,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 _CHOICES = {
     "PRECISION": ("auto", "float32", "bfloat16"),
-    "DATA.FORMAT": ("animalweb", "coco"),
+    "DATA.FORMAT": ("animalweb", "coco", "horse"),
     "HUMAN.MISSING": ("error", "ignore"),
     "MODEL.OUTPUT": ("softmax", "linear"),
     "CODEC": ("subpixel", "published"),
@@ -324,8 +328,9 @@ def _checked(key: str, value: Any, default: Any, where: str) -> Any:
         value = float(value)
     if type(value) is not kind:
         raise ConfigError(f"{where}{key} must be {_NAMES[kind]}, got {value!r} ({type(value).__name__})")
-    if kind is list and not (value and all(isinstance(item, str) for item in value)):
-        raise ConfigError(f"{where}{key} must be a list of texts with at least one, got {value!r}")
+    if kind is list and not ((value or not default) and all(isinstance(item, str) for item in value)):
+        least = " with at least one" if default else ""
+        raise ConfigError(f"{where}{key} must be a list of texts{least}, got {value!r}")
     if key in _CHOICES and value not in _CHOICES[key]:
         near = difflib.get_close_matches(value, _CHOICES[key], n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""

@@ -14,6 +14,7 @@ from cskt import config
 from cskt.data.annotations import Annotations, read_animalweb, read_coco
 from cskt.data.augment import Augmentation
 from cskt.data.datasets import LabeledSet, UnlabeledSet, labeled_set, unlabeled_set
+from cskt.data.horse import read_horse
 from cskt.data.reading import read_list
 from cskt.data.table import concatenate
 from cskt.data.zoo import write_zoo
@@ -71,23 +72,26 @@ class Setting:
         Args:
             role: "train" (all labels, without validation and test images), "labeled" (the few), "unlabeled" (without
                 landmarks; without validation and test images unless DATA.TRANSDUCTIVE), "val", "test", "human_train"
-                or "human_test".
+                or "human_test". Of the animals those of DATA.SPECIES, or of DATA.UNLABELED_SPECIES.
 
         Returns:
             The faces; `problems` says what was left out, and why.
         """
         d = self.cfg.DATA
         if role == "labeled":
-            return self._animals([d.LABELED], role) if d.FORMAT == "animalweb" else self._listed(d.LABELED)
-        if role in ("val", "test"):
-            return self._animals(d[role.upper()], role)
-        if role in ("train", "unlabeled"):
-            faces = self._animals(d[role.upper()], role, labels=role == "train")
-            free = role == "unlabeled" and d.TRANSDUCTIVE
-            return faces if free else faces.without(self._held_out, "validation or test image")
-        if role in ("human_train", "human_test"):
+            faces = self._listed(d.LABELED) if d.FORMAT == "coco" else self._animals([d.LABELED], role)
+        elif role in ("val", "test"):
+            faces = self._animals(d[role.upper()], role)
+        elif role == "train":
+            faces = self._animals(d.TRAIN, role).without(self._held_out, "validation or test image")
+        elif role == "unlabeled":
+            faces = self._unlabeled()
+            return _of_species(faces, d.UNLABELED_SPECIES, "DATA.UNLABELED_SPECIES")
+        elif role in ("human_train", "human_test"):
             return self._human(role.removeprefix("human_"))
-        raise ValueError(f"role {role!r} is not train, labeled, unlabeled, val, test, human_train or human_test")
+        else:
+            raise ValueError(f"role {role!r} is not train, labeled, unlabeled, val, test, human_train or human_test")
+        return _of_species(faces, d.SPECIES, "DATA.SPECIES")
 
     @cached_property
     def _held_out(self) -> list[str]:
@@ -98,13 +102,24 @@ class Setting:
     def _animals(self, files: list[str], split: str, labels: bool = True) -> Annotations:
         d = self.cfg.DATA
         root = _existing(config.resolve(d.ROOT), "DATA.ROOT")
+        how = {"scheme": self.scheme, "split": split, "labels": labels}
         if d.FORMAT == "coco":
-            read, images = read_coco, root / d.IMAGES
-            parts = [read(root / f, images, scheme=self.scheme, split=split, labels=labels) for f in files]
+            parts = [read_coco(root / f, root / d.IMAGES, **how) for f in files]
+        elif d.FORMAT == "horse":
+            parts = [read_horse(root, f, boxes=d.BOXES, **how) for f in files]
         else:
-            how = {"images": d.IMAGES, "boxes": d.BOXES, "scheme": self.scheme, "split": split, "labels": labels}
-            parts = [read_animalweb(root, f, **how) for f in files]
+            parts = [read_animalweb(root, f, images=d.IMAGES, boxes=d.BOXES, **how) for f in files]
         return concatenate(parts)
+
+    def _unlabeled(self) -> Annotations:
+        d = self.cfg.DATA
+        if d.UNLABELED_ROOT:
+            root = _existing(config.resolve(d.UNLABELED_ROOT), "DATA.UNLABELED_ROOT")
+            how = {"scheme": self.scheme, "split": "unlabeled", "labels": False}
+            faces = concatenate([read_animalweb(root, f, **how) for f in d.UNLABELED])
+        else:
+            faces = self._animals(d.UNLABELED, "unlabeled", labels=False)
+        return faces if d.TRANSDUCTIVE else faces.without(self._held_out, "validation or test image")
 
     def _listed(self, file: str) -> Annotations:
         """The images of a list file, all of which DATA.TRAIN must hold."""
@@ -259,6 +274,18 @@ def _scheme(name: str, key: str) -> Scheme:
     if name not in SCHEMES:
         raise ConfigError(f"{key}: no landmark scheme {name!r}; there are {', '.join(SCHEMES)}")
     return SCHEMES[name]
+
+
+def _of_species(faces: Annotations, species: list[str], key: str) -> Annotations:
+    """The faces of some species; of all if none is named."""
+    if not species:
+        return faces
+    if absent := sorted(set(species) - set(faces.table["species"])):
+        raise DataError(
+            f"{key}: no face of {', '.join(absent)}; there are {', '.join(sorted(set(faces.table['species'])))}"
+        )
+    others = faces.table["image"][~faces.table["species"].isin(species)]
+    return faces.without(others, f"of a species that {key} does not name")
 
 
 def _existing(folder: Path, key: str) -> Path:

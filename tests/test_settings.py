@@ -1,20 +1,25 @@
 """From a params file to faces, networks and methods."""
 
 import json
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from builders import write_faces
 
-from cskt import config
+from cskt import config, settings
 from cskt.data import annotations as readers
 from cskt.data.augment import Augmentation
+from cskt.data.table import Annotations
+from cskt.data.zoo import splits
 from cskt.errors import ConfigError, DataError
 from cskt.methods.meta_cskt import MetaCSKT
 from cskt.methods.selection import BestOnLabels
 from cskt.models import LandmarkNet, checkpoints
 from cskt.settings import Setting
+from cskt.species import species_of
 
 LISTS = {
     "train": [0, 1, 2, 3, 4, 5],
@@ -123,6 +128,47 @@ def test_fault_38_a_list_of_a_coco_setting_reports_repeats_too(setting, root):
     faces = coco.annotations("labeled")
     assert numbers(faces) == [1, 0]
     assert "cat_1.png" in faces.problems["image"].tolist()
+
+
+def test_species_are_chosen_for_labels_and_unlabeled_images_apart(setting, root):
+    for k in (1, 4, 6):
+        for suffix in (".png", ".pts"):
+            (root / "images" / f"cat_{k}{suffix}").rename(root / "images" / f"seal_{k}{suffix}")
+    for path in [root / "bbox.csv", *(root / "splits").glob("*.txt")]:
+        path.write_text(
+            path.read_text().replace("cat_1.", "seal_1.").replace("cat_4.", "seal_4.").replace("cat_6.", "seal_6.")
+        )
+    seals = setting(DATA__SPECIES=["seal"], DATA__UNLABELED_SPECIES=["cat"])
+    roles = {
+        role: seals.annotations(role).table["image"].tolist() for role in ("train", "labeled", "unlabeled", "test")
+    }
+    assert roles == {
+        "train": ["seal_1.png", "seal_4.png"],
+        "labeled": ["seal_1.png"],
+        "unlabeled": ["cat_0.png", "cat_2.png", "cat_3.png"],
+        "test": ["seal_6.png"],
+    }
+    with pytest.raises(DataError, match=r"DATA.UNLABELED_SPECIES: no face of yeti; there are cat, seal"):
+        setting(DATA__UNLABELED_SPECIES=["yeti", "cat"]).annotations("unlabeled")
+
+
+def test_the_macaque_stand_in_has_labels_of_one_species_and_another_primate_unlabeled(monkeypatch):
+    """Without drawing it: the zoo's lists say which faces there are."""
+    lists = splits(3000, seed=0)
+
+    def faces(root, list_file, *, scheme, labels, **_):
+        names = lists[Path(list_file).stem]
+        table = pd.DataFrame({"image": names, "path": "", "species": [species_of(name) for name in names]})
+        return Annotations(table, scheme, pd.DataFrame(columns=["image", "file", "line", "problem", "action"]))
+
+    monkeypatch.setattr(settings, "read_animalweb", faces)
+    monkeypatch.setattr(settings, "_existing", lambda folder, key: folder)
+    setting = Setting(config.load("params/zoo_macaque.yaml"))
+    counts = {}
+    for role in ("labeled", "train", "val", "test", "unlabeled"):
+        ((species, counts[role]),) = setting.annotations(role).table["species"].value_counts().items()
+        assert species == ("capuchin" if role == "unlabeled" else "macaque")
+    assert counts == {"labeled": 134, "train": 134, "val": 17, "test": 33, "unlabeled": 134}
 
 
 def test_unlabeled_faces_are_read_without_opening_a_landmark_file(setting, root, monkeypatch):

@@ -1,5 +1,6 @@
 """Readers of annotated faces into the one table: AnimalWeb's layout, its landmark CSV, and COCO (from `coco`)."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,8 @@ def read_animalweb(
     labels: bool = True,
     species: str | None = None,
     strict: bool = False,
+    landmark_file: Callable[[Path], Path] | None = None,
+    read_landmarks: Callable[[Path, int], np.ndarray] | None = None,
 ) -> Annotations:
     """Read AnimalWeb's layout, which the zoo and the 300-W/iBUG folders share: NAME.jpg with NAME.pts beside it.
 
@@ -48,6 +51,8 @@ def read_animalweb(
         labels: if False, no .pts file is opened and the table has no landmark columns.
         species: the species of every image; if None, taken from the names (`horse_12.jpg` is a horse).
         strict: raise where an image would be excluded.
+        landmark_file: image file -> its landmark file; by default the .pts file beside it.
+        read_landmarks: landmark file and number of landmarks -> landmarks in image pixels, [L, 2]; `read_pts` if None.
 
     Raises:
         DataError: a list, box or landmark file that is not of its layout, or no image left.
@@ -80,11 +85,11 @@ def read_animalweb(
             problems.exclude(name, box_path, problem, box_table.lines[row])
             continue
         if labels:
-            pts_path = path.with_suffix(".pts")
-            if not is_file(pts_path):
-                problems.exclude(name, pts_path, "landmark file is missing")
+            points = path.with_suffix(".pts") if landmark_file is None else landmark_file(path)
+            if not is_file(points):
+                problems.exclude(name, points, "landmark file is missing")
                 continue
-            landmarks.append(read_pts(pts_path, len(scheme.landmarks)))
+            landmarks.append((read_landmarks or read_pts)(points, len(scheme.landmarks)))
             sizes.append(size)
         kind = species or species_of(name)
         rows.append((name, str(path), kind, family_of(kind), split, *box))
