@@ -1,98 +1,105 @@
-# The graph: which notebook, with which overrides, makes which run, from which other runs.
+# The graph: which notebook, with which overrides, makes which run of a setting, from which other runs.
 #
-#   snakemake -c2 --config setting=zoo seeds=1          all runs of a setting; `make reproduce` calls this
-#   snakemake -c2 --config setting=zoo seeds=1 -n       what would be done, and why
+#   snakemake                                           the zoo, one seed
+#   snakemake --config setting=animalpose seeds=1       another file of params/; `make reproduce` calls this
+#   snakemake animalpose_paper                          all that the paper shows, on real faces: two settings, three seeds
+#   snakemake ... -n                                    what would be done, and why
 #
-# A run is done when its summary.json is there, which it writes last. It is done again when its notebook, the params
-# file or a run it needs has become newer. The code in cskt/ is left out on purpose: a changed docstring must not throw
-# away hours of training. Whoever changed what a run computes says so: `snakemake ... --forcerun few_shot`.
-# Options that always hold (go on after a failure, judge by modification time) are in profiles/default/config.yaml.
+# The runs are the entries of params/grids/*.yaml (cskt/grids.py says what an entry holds). A run is done when its
+# summary.json is there, which it writes last. It is done again when its notebook, the params file or a run it needs has
+# become newer. The code in cskt/ and the grids are left out on purpose: a changed docstring must not throw away hours of
+# training. Whoever changed what a run computes says so: `snakemake ... --forcerun few_shot`.
+# Options that always hold (all cores, go on after a failure, judge by modification time) are in
+# profiles/default/config.yaml.
+#
+# --config setting=zoo   seeds=1 (3 for other settings)   grids=suite,sweeps (in place of the usual ones)
+#          gpu=1 (each job asks for one)
 
 import os
 import shutil
 import sys
+from functools import partial
 
-# run: its notebook, whether there is one per seed, its overrides of the params file, the runs it needs
-RUNS = {
-    "data": dict(notebook="01_data", per_seed=False, overrides={}, needs=[]),
-    "human_model": dict(notebook="02_human_model", per_seed=False, overrides={}, needs=["data"]),
-    "few_shot": dict(notebook="04_few_shot", per_seed=True, overrides={}, needs=["human_model"]),
-    "supervised": dict(
-        notebook="04_few_shot", per_seed=True, overrides={"TRAIN_ON": "train"}, needs=["human_model"]
-    ),
-    "mining": dict(notebook="05_mining", per_seed=True, overrides={}, needs=["human_model", "few_shot"]),
-    "meta_cskt_published": dict(
-        notebook="06_meta_cskt", per_seed=True, overrides={"METHOD.VARIANT": "published"}, needs=["few_shot", "mining"]
-    ),
-    "meta_cskt_corrected": dict(
-        notebook="06_meta_cskt", per_seed=True, overrides={"METHOD.VARIANT": "corrected"}, needs=["few_shot", "mining"]
-    ),
-    "evaluate": dict(
-        notebook="07_evaluate",
-        per_seed=False,
-        overrides={},
-        needs=["human_model", "few_shot", "supervised", "meta_cskt_published", "meta_cskt_corrected"],
-    ),
-}
+from cskt import grids
+from cskt.errors import ConfigError
 
 
 workdir: workflow.basedir
 
 
+SETTINGS = sorted(name.removesuffix(".yaml") for name in os.listdir("params") if name.endswith(".yaml"))
+try:
+    RUNS = grids.read("params/grids", SETTINGS)
+except ConfigError as error:
+    raise WorkflowError(str(error))
+GRIDS = {entry.grid for entry in RUNS.values()}
+# the grids that a plain call makes of a setting (of one that is not named here: the suite), and those of the paper
+PLAIN = {"zoo": GRIDS - {"components", "sweeps", "budget"}}
+PAPER = dict.fromkeys(["animalpose", "animalpose_unknown"], GRIDS)
+
 SETTING = config.get("setting", "zoo")
-SEEDS = range(int(config.get("seeds", 1)))
-PARAMS = f"params/{SETTING}.yaml"
 # each job asks for one GPU where there is one (`make reproduce` says how many there are); `gpu=1` asks for one
 # where this process sees none, on the front end of a cluster
 GPU = int(config.get("gpu", shutil.which("nvidia-smi") is not None and os.system("nvidia-smi > /dev/null 2>&1") == 0))
 
-if not os.path.exists(PARAMS):
-    known = sorted(name.removesuffix(".yaml") for name in os.listdir("params") if name.endswith(".yaml"))
-    raise WorkflowError(f"no setting {SETTING!r}: there is no {PARAMS}; known are {', '.join(known)}")
+if SETTING not in SETTINGS:
+    raise WorkflowError(f"no setting {SETTING!r}: there is no params/{SETTING}.yaml; known are {', '.join(SETTINGS)}")
 
 
-def folder(run):
-    """The folder of a run, with the wildcard {seed} where there is one per seed."""
-    return f"outputs/{SETTING}/{run}" + ("/seed{seed}" if RUNS[run]["per_seed"] else "")
+def runs(setting, plan):
+    """The runs of a setting that belong to the grids of a plan, or to those that --config names."""
+    chosen = config["grids"].split(",") if "grids" in config else plan.get(setting, ["suite"])
+    return [entry for entry in RUNS.values() if entry.grid in chosen and entry.is_of(setting)]
 
 
-def needed(run):
+def summaries(setting, entry, seed=None):
+    """The summaries of a run: of one seed, or of all that the call asks for."""
+    wanted = int(config.get("seeds", 1 if setting == "zoo" else 3))
+    seeds = [seed] if seed is not None else range(min(wanted, entry.seeds or wanted))
+    return expand(f"{entry.folder}/summary.json", setting=setting, seed=seeds)
+
+
+def needed(entry, wildcards):
     """The summaries a run needs: those of its own seed, or of all seeds where it has none itself."""
-    summaries = [f"{folder(need)}/summary.json" for need in RUNS[run]["needs"]]
-    return summaries if RUNS[run]["per_seed"] else expand(summaries, seed=SEEDS)
-
-
-def overrides(run):
-    """The overrides of a run as command-line options, its seed among them."""
-    options = [f"--set {key}={value}" for key, value in RUNS[run]["overrides"].items()]
-    return " ".join(options + ["--set SEED={seed}"] * RUNS[run]["per_seed"])
+    needs = [f"{wildcards.setting}/{need}".split("/")[-2:] for need in entry.needs]
+    files = [summaries(setting, RUNS[run], wildcards.get("seed")) for setting, run in needs]
+    shown = [run for run in runs(wildcards.setting, PLAIN | PAPER) if run.grid in entry.shows and run is not entry]
+    return sum(files + [summaries(wildcards.setting, run) for run in shown], [])
 
 
 rule all:
     input:
-        expand([f"{folder(run)}/summary.json" for run in RUNS], seed=SEEDS),
+        [summaries(SETTING, entry) for entry in runs(SETTING, PLAIN)],
 
 
-for run, job in RUNS.items():
+rule animalpose_paper:
+    input:
+        [summaries(setting, entry) for setting in PAPER for entry in runs(setting, PAPER)],
+
+
+for entry in RUNS.values():
 
     rule:
         name:
-            run
+            entry.name
         input:
-            f"notebooks/{job['notebook']}.ipynb",
-            PARAMS,
-            needed(run),
+            f"notebooks/{entry.notebook}.ipynb",
+            "params/{setting}.yaml",
+            partial(needed, entry),
         output:
-            f"{folder(run)}/summary.json",
+            f"{entry.folder}/summary.json",
         log:
-            f"{folder(run)}/log.txt",
+            f"{entry.folder}/log.txt",
+        wildcard_constraints:
+            setting="|".join(SETTINGS),
+            seed=r"\d+",
         # one thread per job and one job per core is quickest; see docs/architecture.md
         threads: 1
         resources:
             gpu=GPU,
         params:
-            overrides=overrides(run),
-            folder=folder(run),
+            options=entry.options,
+            folder=entry.folder,
         shell:
             "OMP_NUM_THREADS={threads} {sys.executable} -m cskt run {input[0]} --config {input[1]}"
-            " {params.overrides} --out {params.folder}"
+            " {params.options} --out {params.folder}"

@@ -202,7 +202,13 @@ _RANGES = {
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with the floats of its version 1.2: `1e-4` is a number, not a text."""
+    """YAML with the floats of its version 1.2 (`1e-4` is a number, not a text) and without a key that is there twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        keys = [key.value for key, _ in node.value]
+        if twice := [key for key in keys if keys.count(key) > 1]:
+            raise yaml.constructor.ConstructorError(None, None, f"{twice[0]} is there twice", node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 _Loader.add_implicit_resolver(
@@ -227,7 +233,7 @@ def load(path: str | Path, overrides: Mapping[str, Any] | None = None) -> CfgNod
             value, where it stands and the nearest valid name.
     """
     file = find(path)
-    changes = dict(_flatten(_read(file), f"{path}: ", DEFAULTS))
+    changes = dict(_flatten(read_yaml(file), f"{path}: ", DEFAULTS))
     for key, value in (overrides or {}).items():
         changes |= dict(_flatten(_nested(key, value), "overrides: ", DEFAULTS))
     tree = copy.deepcopy(DEFAULTS)
@@ -287,7 +293,12 @@ def resolve(path: str | Path) -> Path:
     return Path(path) if Path(path).is_absolute() else PROJECT / path
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read_yaml(file: Path) -> dict[str, Any]:
+    """The content of a YAML file of `KEY: value` lines.
+
+    Raises:
+        ConfigError: it is not YAML, not of this form, or has a key twice.
+    """
     try:
         content = yaml.load(file.read_text(encoding="utf-8"), _Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -13,21 +13,38 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED_FIRST = ("data", "human_model")
 PER_SEED = ("few_shot", "supervised", "mining", "meta_cskt_published", "meta_cskt_corrected")
 SHARED_LAST = ("evaluate",)
+# a grid beside the suite: one row, one seed of another, and the table that shows them
+ROWS = """
+row:
+  notebook: 06_meta_cskt
+  needs: [few_shot, mining]
+one_seed:
+  notebook: 06_meta_cskt
+  needs: [few_shot, mining]
+  seeds: 1
+elsewhere:
+  notebook: 06_meta_cskt
+  settings: [macaque]
+"""
+TABLE = "table: {notebook: 07_evaluate, per_seed: false, needs: [few_shot], shows: [rows]}"
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
 def project(tmp_path):
-    """A copy of the project without library and outputs."""
+    """A copy of the project without library and outputs, and of the grids only the suite."""
     shutil.copy(ROOT / "Snakefile", tmp_path)
-    for name in ("notebooks", "params", "profiles"):
+    for name in ("notebooks", "profiles"):
         shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copytree(ROOT / "params", tmp_path / "params", ignore=shutil.ignore_patterns("grids"))
+    (tmp_path / "params" / "grids").mkdir()
+    shutil.copy(ROOT / "params" / "grids" / "suite.yaml", tmp_path / "params" / "grids")
     return tmp_path
 
 
-def dry_run(project, *config):
-    command = [sys.executable, "-m", "snakemake", "-n", "-c1", "--config", *config]
+def dry_run(project, *arguments):
+    command = [sys.executable, "-m", "snakemake", "-n", *arguments]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True)
     return done.returncode, done.stdout + done.stderr
 
@@ -38,39 +55,86 @@ def planned(output):
         return {}
     table = output.split("Job stats:")[1].split("total")[0].splitlines()[3:]
     counts = {line.split()[0]: int(line.split()[1]) for line in table if line.strip()}
-    return {run: count for run, count in counts.items() if run != "all"}
+    return {run: count for run, count in counts.items() if run not in ("all", "animalpose_paper")}
 
 
-def finish_all(project, seeds):
-    """Write the summaries of all runs, each a second newer than the one before."""
-    folders = [*SHARED_FIRST, *(f"{run}/seed{seed}" for run in PER_SEED for seed in range(seeds)), *SHARED_LAST]
+def finish(project, *folders):
+    """Write the summaries of runs, each a second newer than the one before."""
     for second, folder in enumerate(folders):
-        path = project / "outputs" / "zoo" / folder / "summary.json"
-        path.parent.mkdir(parents=True)
+        path = project / "outputs" / folder / "summary.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f'{{"folder": "{folder}"}}')
         # in the future: newer than the copied notebooks
         os.utime(path, (path.stat().st_mtime + second + 10,) * 2)
 
 
+def suite(setting, seeds):
+    """The folders of all runs of the suite, each after those it needs."""
+    runs = [*SHARED_FIRST, *(f"{run}/seed{seed}" for run in PER_SEED for seed in range(seeds)), *SHARED_LAST]
+    return [f"{setting}/{run}" for run in runs]
+
+
 def test_a_fresh_clone_needs_every_run_once_or_once_per_seed(project):
-    status, output = dry_run(project, "setting=zoo", "seeds=2")
+    status, output = dry_run(project, "--config", "setting=zoo", "seeds=2")
     assert status == 0, output
     assert planned(output) == dict.fromkeys(SHARED_FIRST + SHARED_LAST, 1) | dict.fromkeys(PER_SEED, 2)
 
 
 def test_nothing_is_done_again_and_a_missing_summary_takes_those_along_that_need_it(project):
-    finish_all(project, seeds=2)
-    status, output = dry_run(project, "setting=zoo", "seeds=2")
+    finish(project, *suite("zoo", 2))
+    status, output = dry_run(project, "--config", "setting=zoo", "seeds=2")
     assert status == 0, output
     assert planned(output) == {}
 
     (project / "outputs" / "zoo" / "mining" / "seed1" / "summary.json").unlink()
-    _, output = dry_run(project, "setting=zoo", "seeds=2")
+    _, output = dry_run(project, "--config", "setting=zoo", "seeds=2")
     assert planned(output) == {"mining": 1, "meta_cskt_published": 1, "meta_cskt_corrected": 1, "evaluate": 1}
 
 
+def test_the_paper_is_two_settings_three_seeds_and_all_grids(project):
+    (project / "params" / "grids" / "rows.yaml").write_text(ROWS)
+    (project / "params" / "grids" / "table.yaml").write_text(TABLE)
+    status, output = dry_run(project, "animalpose_paper")
+    assert status == 0, output
+    once, thrice = (*SHARED_FIRST, *SHARED_LAST, "one_seed", "table"), (*PER_SEED, "row")
+    assert planned(output) == dict.fromkeys(once, 2) | dict.fromkeys(thrice, 6)
+
+    rows = [*(f"row/seed{seed}" for seed in range(3)), "one_seed/seed0", "table"]
+    for setting in ("animalpose", "animalpose_unknown"):
+        finish(project, *suite(setting, 3), *(f"{setting}/{row}" for row in rows))
+    _, output = dry_run(project, "animalpose_paper")
+    assert planned(output) == {}
+    # one setting of it, with fewer seeds
+    _, output = dry_run(project, "--config", "setting=animalpose", "seeds=1")
+    assert planned(output) == {}
+
+
+def test_a_table_is_made_again_after_a_run_that_it_shows(project):
+    (project / "params" / "grids" / "rows.yaml").write_text(ROWS)
+    (project / "params" / "grids" / "table.yaml").write_text(TABLE)
+    finish(project, *suite("zoo", 1), "zoo/one_seed/seed0", "zoo/table")
+    status, output = dry_run(project)
+    assert status == 0, output
+    assert planned(output) == {"row": 1, "table": 1}
+
+
+def test_a_setting_without_a_plan_of_its_own_is_the_suite(project):
+    (project / "params" / "grids" / "rows.yaml").write_text(ROWS)
+    _, output = dry_run(project, "--config", "setting=macaque", "seeds=1")
+    assert planned(output).keys() == {*SHARED_FIRST, *PER_SEED, *SHARED_LAST}
+    _, output = dry_run(project, "--config", "setting=macaque", "seeds=1", "grids=rows")
+    assert planned(output).keys() >= {"row", "one_seed", "elsewhere"}
+
+
+def test_a_mistake_in_a_grid_stops_the_graph(project):
+    (project / "params" / "grids" / "rows.yaml").write_text("row: {notebook: 06_meta_cskt, needs: [few_shto]}")
+    status, output = dry_run(project)
+    assert status != 0
+    assert "rows.yaml: row: needs: no run 'few_shto'; did you mean 'few_shot'?" in output
+
+
 def test_an_unknown_setting_is_told_with_the_known_ones(project):
-    status, output = dry_run(project, "setting=zo")
+    status, output = dry_run(project, "--config", "setting=zo")
     assert status != 0
     assert "no setting 'zo'" in output
     assert "zoo" in output.split("known are")[1]

@@ -14,7 +14,7 @@ ROOT = Path(cskt.__file__).parent
 FLOORS = {
     **dict.fromkeys(("errors", "files", "progress"), -1),
     **dict.fromkeys(("config", "geometry", "heatmaps", "landmarks", "metrics", "shapes", "species"), 0),
-    **dict.fromkeys(("data", "models"), 1),
+    **dict.fromkeys(("data", "grids", "models"), 1),
     "predict": 2,
     **dict.fromkeys(("comparison", "drawing", "mining", "training"), 3),
     "methods": 4,
