@@ -202,7 +202,7 @@ _RANGES = {
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with the floats of its version 1.2 (`1e-4` is a number, not a text) and without a key that is there twice."""
+    """YAML with the floats of its version 1.2 (`1e-4` is a number, not a text); no key may be there twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         keys = [key.value for key, _ in node.value]

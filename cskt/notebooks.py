@@ -9,7 +9,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from cskt.progress import PLAIN
 PARAMETERS = ("config", "overrides", "run_dir")
 PROGRESS_SECONDS = 10  # a progress bar reaches the log at most this often
 START_TIMEOUT = 180  # seconds a kernel may take to start, on a busy machine
+STOP_TIMEOUT = 30  # seconds a kernel may take to save what it is at, when the run is stopped
 
 
 class NotebookError(RuntimeError):
@@ -34,6 +35,9 @@ def execute(
     While it runs the notebook stands in `running.ipynb`; after that in `executed.ipynb`, or in `failed.ipynb` with the
     traceback. What its cells print goes to `log.txt` and, each line with the run's name before it, to the terminal.
 
+    SIGTERM and Ctrl-C are passed on to the kernel, where `training.train` finishes its step and saves, so that the next
+    call goes on from there. A second one, or a kernel that takes longer than `STOP_TIMEOUT`, ends it at once.
+
     Args:
         notebook: a notebook whose cell tagged "parameters" assigns `config`, `overrides` and `run_dir`.
         run_dir: the run folder.
@@ -46,7 +50,7 @@ def execute(
     Raises:
         NotebookError: the parameters do not fit, a cell failed, the kernel died, or the notebook ended without
             writing `summary.json`.
-        SystemExit: with status 143, after SIGTERM.
+        SystemExit: with status 143 after SIGTERM, 130 after Ctrl-C.
     """
     notebook, run_dir, overrides = Path(notebook), Path(run_dir), overrides or {}
     check_parameters(notebook)
@@ -57,30 +61,44 @@ def execute(
     summary = run_dir / "summary.json"
     started = time.time()
     done = False
-    with _log(run_dir) as log, _exit_on_sigterm():
+    with _log(run_dir) as log, _Stop() as stop:
         log(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC: {notebook}, config {config}, overrides {overrides}")
         try:
-            _run_cells(notebook, running, {"config": str(config), "overrides": overrides, "run_dir": str(run_dir)}, log)
+            parameters = {"config": str(config), "overrides": overrides, "run_dir": str(run_dir)}
+            _run_cells(notebook, running, parameters, log, stop)
             if not summary.exists() or summary.stat().st_mtime < started:
                 raise NotebookError(f"ended without run.finish(...): there is no new {summary}")
             done = True
-        except NotebookError as error:
-            raise NotebookError(f"{notebook}: {error} (see {failed})") from None
+        except Exception as error:
+            if stop.status:  # whatever it is that the end of a kernel leads to
+                raise SystemExit(stop.status) from None
+            if isinstance(error, NotebookError):
+                raise NotebookError(f"{notebook}: {error} (see {failed})") from None
+            raise
         finally:
             if running.exists():
                 running.replace(executed if done else failed)
-            log(f"{'done' if done else 'FAILED'} after {time.time() - started:.0f} s")
+            end = "done" if done else "stopped, to be gone on with," if stop.status else "FAILED"
+            log(f"{end} after {time.time() - started:.0f} s")
     failed.unlink(missing_ok=True)
     return executed
 
 
-def _run_cells(notebook: Path, output: Path, parameters: dict[str, Any], log: Callable[[str], None]) -> None:
+def _run_cells(
+    notebook: Path, output: Path, parameters: dict[str, Any], log: Callable[[str], None], stop: "_Stop"
+) -> None:
     """Execute the cells of `notebook` into `output`, which is rewritten after each cell."""
     # imported here, because the rest of the library must work without Jupyter
     import papermill
+    from jupyter_client import AsyncKernelManager
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
     from traitlets.config import Config
+
+    class KernelManager(AsyncKernelManager):
+        async def start_kernel(self, **kwargs: Any) -> None:
+            await super().start_kernel(**kwargs)
+            stop.kernel = self.provisioner.pid
 
     os.environ[PLAIN] = "1"  # the kernel inherits it: a bar as a widget would leave nothing in the log
     # two streams, or a line of one would end in the middle of the other's
@@ -100,11 +118,13 @@ def _run_cells(notebook: Path, output: Path, parameters: dict[str, Any], log: Ca
                 start_timeout=START_TIMEOUT,
                 stdout_file=stdout,
                 stderr_file=stderr,
+                kernel_manager_class=KernelManager,
                 coalesce_streams=True,  # otherwise each step of a progress bar is one output in the notebook
                 config=Config(KernelManager=kernel),
             )
         except PapermillExecutionError as error:
-            log(_without_colors("\n".join(error.traceback)))
+            if not stop.status:
+                log(_without_colors("\n".join(error.traceback)))
             reason = _without_colors(f"{error.ename}: {error.evalue}")
             raise NotebookError(f"cell {error.exec_count}: {reason}") from None
         except DeadKernelError:
@@ -191,18 +211,43 @@ def _log(run_dir: Path) -> Iterator[Callable[[str], None]]:
         yield emit
 
 
-@contextmanager
-def _exit_on_sigterm() -> Iterator[None]:
-    """Turn SIGTERM into SystemExit(143), so that the kernel is shut down and not left alone."""
+class _Stop:
+    """While it is entered, SIGTERM and Ctrl-C (SIGINT) stop the kernel softly, and a second one, or time, at once.
 
-    def leave(*_: object) -> None:
-        raise SystemExit(143)
+    The kernel is in a session of its own, so that a terminal's Ctrl-C does not reach it.
 
-    former = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, former)
+    Attributes:
+        kernel: its process, once there is one.
+        status: of this process when it has been stopped; before that None.
+    """
+
+    def __init__(self) -> None:
+        self.kernel: int | None = None
+        self.status: int | None = None
+
+    def __enter__(self) -> "_Stop":
+        self._former = {
+            signal.SIGTERM: signal.signal(signal.SIGTERM, self._stop),
+            signal.SIGINT: signal.signal(signal.SIGINT, self._stop),
+            signal.SIGALRM: signal.signal(signal.SIGALRM, self._stop),
+        }
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.alarm(0)
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
+
+    def _stop(self, number: int, _: object) -> None:
+        again = self.status is not None
+        if not again:
+            self.status = 128 + number
+            signal.alarm(STOP_TIMEOUT)
+        if self.kernel is None:
+            raise SystemExit(self.status)
+        with suppress(ProcessLookupError):
+            # SIGTERM is what training listens to; a kernel that is not training ends by it
+            os.kill(self.kernel, signal.SIGKILL if again else signal.SIGTERM)
 
 
 def _without_colors(text: str) -> str:

@@ -2,15 +2,19 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import builders
 import nbformat
 import pytest
+import torch
 
-from cskt import notebooks
+from cskt import notebooks, training
 
 PARAMETERS = 'config = "params/zoo.yaml"\noverrides = {}\nrun_dir = "outputs/zoo/run"'
 # what a notebook does at least; importing the library, and torch with it, would take most of each test's time
@@ -117,16 +121,62 @@ def test_two_executions_at_a_time_do_not_collide(make_notebook, params, tmp_path
 
 
 @pytest.mark.slow
-def test_sigterm_ends_the_kernel_and_keeps_the_notebook_as_failed(make_notebook, params, tmp_path):
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stopped_run_leaves_no_kernel_and_keeps_the_notebook_as_failed(
+    make_notebook, params, tmp_path, number, status
+):
     cells = "import os, time\nprint('kernel is', os.getpid(), flush=True)\ntime.sleep(60)"
     process = execute_in_a_process(make_notebook(cells), tmp_path / "run", params)
     kernel = next(int(line.split()[-1]) for line in process.stdout if "kernel is" in line)
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
-    assert process.returncode == 143
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert "Traceback" not in output
     assert (tmp_path / "run" / "failed.ipynb").exists()
     with pytest.raises(ProcessLookupError):
         os.kill(kernel, 0)
+
+
+# trains for as long as the test needs to see it; saves are a minute apart
+TRAINING = f"""
+import sys, time
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import builders, torch
+from pathlib import Path
+from cskt import training
+from cskt.models import NETWORKS
+NETWORKS["tiny"] = (lambda landmarks, weights: builders.UNet(landmarks, width=4), 2)
+method = builders.meta_cskt(update_steps=10)
+def rate(step):
+    print("step", step, flush=True)
+    time.sleep(0.05)
+    return 1e-3
+_ = training.train(method, steps=60, rate=rate, seed=0, folder=run_dir)
+torch.save(method.state_dict(), Path(run_dir, "end.pt"))
+Path(run_dir, "summary.json").write_text("{{}}")
+"""
+
+
+@pytest.mark.slow
+def test_a_stopped_training_saves_and_is_gone_on_with_to_the_same_weights(make_notebook, params, tmp_path, monkeypatch):
+    notebook, run_dir = make_notebook(TRAINING), tmp_path / "run"
+    process = execute_in_a_process(notebook, run_dir, params)
+    next(line for line in process.stdout if "step 15" in line)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert "Traceback" not in output
+    assert "stopped" in output.splitlines()[-1]
+    saved = torch.load(run_dir / "resume.pt", weights_only=True)["step"]
+    assert 15 < saved < 60
+
+    output, _ = execute_in_a_process(notebook, run_dir, params).communicate(timeout=120)
+    assert re.findall(r"step (\d+)", output) == [str(step) for step in range(saved, 60)]
+
+    builders.use_tiny_network(monkeypatch)
+    at_once = builders.meta_cskt(update_steps=10)
+    training.train(at_once, steps=60, rate=lambda step: 1e-3, seed=0, folder=tmp_path / "at_once")
+    assert builders.same(at_once.state_dict(), torch.load(run_dir / "end.pt", weights_only=True))
 
 
 def test_a_parameter_that_the_notebook_does_not_know_is_refused_with_the_nearest_name(make_notebook, params, tmp_path):
