@@ -42,7 +42,7 @@ DEFAULTS = {
         "ROOT": "outputs/data/zoo",  # folder of the data set; all paths below are relative to it
         "IMAGES": "images",  # folder of the pictures
         "BOXES": "bbox.csv",  # box table (not for coco)
-        "SCHEME": "animalweb9",  # landmark scheme
+        "SCHEME": "animalweb9",  # landmark scheme: a name of cskt.landmarks.SCHEMES, or a YAML file (docs/own_data.md)
         "ZOO_IMAGES": 0,  # above 0: the procedural zoo is drawn into ROOT, with that many pictures
         "TRAIN": ["splits/train.txt"],  # the labels of all of these serve the fully supervised line alone
         "LABELED": "splits/labeled_40.txt",  # list of the few labeled images, all of them in TRAIN

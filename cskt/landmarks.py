@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from cskt.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,19 @@ class Scheme:
         for a, b in self.flip_pairs:
             permutation[a], permutation[b] = b, a
         return tuple(permutation)
+
+    def as_plain(self) -> dict[str, Any]:
+        """The scheme as lists and texts, fit for a file; `Scheme.from_plain` reads it back."""
+        parts = {place: list(indices) for place, indices in self.parts.items()}
+        return {"name": self.name, "landmarks": list(self.landmarks),
+                "flip_pairs": [list(pair) for pair in self.flip_pairs], "parts": parts}  # fmt: skip
+
+    @classmethod
+    def from_plain(cls, content: Mapping[str, Any]) -> "Scheme":
+        """The scheme that `as_plain` gave."""
+        pairs = tuple((a, b) for a, b in content["flip_pairs"])
+        parts = {place: tuple(indices) for place, indices in content["parts"].items()}
+        return cls(content["name"], tuple(content["landmarks"]), pairs, parts)
 
 
 class SharedLandmarks(NamedTuple):
@@ -230,3 +245,27 @@ _AP10K17 = Scheme(
 SCHEMES: dict[str, Scheme] = {
     scheme.name: scheme for scheme in (_ANIMALWEB9, _ANIMALPOSE5, _HORSE5, _IBUG68, _AFLW19, _AP10K17)
 }
+_OURS = frozenset(SCHEMES)
+
+
+def register(scheme: Scheme) -> Scheme:
+    """Make a scheme from a file known under its name, so that networks and tables of that scheme find it.
+
+    Args:
+        scheme: one that has come before may come again with other correspondences (`parts`), which then hold from now
+            on; those of this module keep their own.
+
+    Returns:
+        The scheme of that name.
+
+    Raises:
+        DataError: another scheme has this name.
+    """
+    known = SCHEMES.get(scheme.name, scheme)
+    if (known.landmarks, known.flip_permutation) != (scheme.landmarks, scheme.flip_permutation):
+        raise DataError(
+            f"landmark scheme {scheme.name!r} is already another one ({', '.join(known.landmarks)}): give it a new name"
+        )
+    if scheme.name not in _OURS:
+        SCHEMES[scheme.name] = scheme
+    return SCHEMES[scheme.name]

@@ -16,6 +16,7 @@ from cskt.data.augment import Augmentation
 from cskt.data.datasets import LabeledSet, UnlabeledSet, labeled_set, unlabeled_set
 from cskt.data.horse import read_horse
 from cskt.data.reading import read_list
+from cskt.data.schemes import read_scheme
 from cskt.data.table import concatenate
 from cskt.data.zoo import write_zoo
 from cskt.errors import ConfigError, DataError
@@ -49,7 +50,7 @@ class Setting:
     @property
     def scheme(self) -> Scheme:
         """The animals' landmark scheme."""
-        return _scheme(self.cfg.DATA.SCHEME, "DATA.SCHEME")
+        return _scheme(self.cfg.DATA.SCHEME, "DATA.SCHEME", config.resolve(self.cfg.DATA.ROOT))
 
     @property
     def human_scheme(self) -> Scheme:
@@ -270,9 +271,12 @@ METHODS = {
 }
 
 
-def _scheme(name: str, key: str) -> Scheme:
+def _scheme(name: str, key: str, folder: Path = config.PROJECT) -> Scheme:
+    """A scheme of a name, or of a YAML file (relative to `folder`)."""
+    if name.endswith((".yaml", ".yml")):
+        return read_scheme(folder / name)
     if name not in SCHEMES:
-        raise ConfigError(f"{key}: no landmark scheme {name!r}; there are {', '.join(SCHEMES)}")
+        raise ConfigError(f"{key}: no landmark scheme {name!r}; there are {', '.join(SCHEMES)}, or name a YAML file")
     return SCHEMES[name]
 
 

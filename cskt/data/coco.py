@@ -1,8 +1,8 @@
-"""Reader of COCO keypoint files, with their categories' keypoints as the landmark scheme."""
+"""Readers of COCO keypoints: the files of a setting (`read_coco`), and what annotation tools export (`coco_faces`)."""
 
 import json
-import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from types import UnionType
 from typing import Any
@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cskt.data.labelfile import Face, LabelFile
 from cskt.data.reading import check_image_name, is_file, read_list, read_text
+from cskt.data.schemes import propose_flip_pairs
 from cskt.data.table import Annotations, ProblemLog, annotations, box_problem
 from cskt.errors import DataError
 from cskt.landmarks import SCHEMES, Scheme
@@ -96,6 +98,66 @@ def read_coco(
     table = pd.DataFrame(rows, columns=["image", "path", "species", "family", "split", "x", "y", "w", "h"])
     points = np.array(landmarks).reshape(len(rows), len(scheme.landmarks), 2) if labels else None
     return annotations(table, scheme, problems, file, points, np.array(sizes).reshape(-1, 2))
+
+
+def coco_faces(path: str | Path, names: tuple[str, ...] = ()) -> LabelFile:
+    """Read COCO keypoints as CVAT, Label Studio and others export them.
+
+    Categories without keypoints may be among them (CVAT's sub-labels, Label Studio's rectangles). An annotation with a
+    box and no keypoints is taken as the face box of its picture, and its category as the species, where the picture has
+    one such box and one face. A box of size 0 is none.
+
+    Args:
+        path: file with images, annotations and categories.
+        names: the landmarks, for a file whose categories do not name them.
+
+    Raises:
+        DataError: broken JSON, a missing or wrong field, an unknown id: with the place and what was expected.
+    """
+    file = Path(path)
+    content = _load(file)
+    categories = _by_id(file, content, "categories")
+    images = _by_id(file, content, "images")
+    _by_id(file, content, "annotations")
+    lists = dict.fromkeys(filter(None, (_names(file, category) for category in categories.values())))
+    if len({tuple(sorted(one)) for one in lists}) > 1:
+        raise DataError(f"{file}: the categories have different keypoints: {'; '.join(map(', '.join, lists))}")
+    landmarks = next(iter(lists), tuple(names))
+    if not landmarks:
+        raise DataError(f"{file}: no category names its keypoints: give their names in a scheme file")
+
+    faces, boxes = [], {}
+    for index, entry in enumerate(content["annotations"]):
+        where = f"{file}: annotations[{index}]"
+        image = _lookup(images, entry, "image_id", where)
+        category = _lookup(categories, entry, "category_id", where)
+        box = _vector(entry, "bbox", 4, where) if entry.get("bbox") else np.zeros(4)
+        box = tuple(box.tolist()) if (box[2:] > 0).all() else None
+        name = _field(image, "file_name", str, f"{file}: image {image['id']!r}")
+        species = str(category.get("name", ""))
+        species = "" if species in landmarks or species.lower() in _NO_SPECIES else species
+        if not entry.get("keypoints"):
+            if box:
+                boxes.setdefault(name, []).append((box, species))
+            continue
+        own = _names(file, category) or landmarks
+        points = _keypoints(entry, [own.index(landmark) for landmark in landmarks], where)
+        faces.append(Face(name, points, where, None, str(entry["id"]), box, species))
+    if not faces:
+        raise DataError(f"{file}: no annotation has keypoints: in CVAT label with skeletons and export COCO Keypoints")
+    count = Counter(face.image for face in faces)
+    used = 0
+    for index, face in enumerate(faces):
+        if len(boxes.get(face.image, [])) == 1 and count[face.image] == 1:
+            box, species = boxes[face.image][0]
+            faces[index] = replace(face, box=box, species=face.species or species)
+            used += 1
+    notes = [f"{used} face boxes are the rectangles drawn beside the keypoints"] if used else []
+    return LabelFile("COCO keypoints", file, landmarks, faces, notes)
+
+
+# names of categories that tools make up where the person gave none
+_NO_SPECIES = ("", "default", "object", "skeleton", "keypoints")
 
 
 def _load(file: Path) -> dict[str, Any]:
@@ -199,20 +261,9 @@ def _scheme(file: Path, categories: list[dict], labels: bool) -> Scheme:
     if known:
         return known[0]
     try:
-        return Scheme(f"coco{len(names)}", names, _flip_pairs(names))
+        return Scheme(f"coco{len(names)}", names, propose_flip_pairs(names))
     except ValueError as error:
         raise DataError(f"{file}: {error}") from None
-
-
-def _flip_pairs(names: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
-    """Pair left_x with right_x, and L_x with R_x."""
-    right = {"left": "right", "Left": "Right", "LEFT": "RIGHT", "l": "r", "L": "R"}
-    partners = [re.sub(r"^(left|Left|LEFT|l|L)(?=[_ -])", lambda m: right[m[1]], name) for name in names]
-    return tuple(
-        (index, names.index(partner))
-        for index, (name, partner) in enumerate(zip(names, partners, strict=True))
-        if partner != name and partner in names
-    )
 
 
 def _order(file: Path, category: dict, scheme: Scheme) -> list[int]:

@@ -1,7 +1,8 @@
 """Saving and loading networks: our own files, and those of the original project by a checked key mapping.
 
-A checkpoint is a dictionary of plain types: `spec` (what `LandmarkNet` is built from), `weights`, and `note` (which
-run made it). It is read with `weights_only=True`: a file that would run code is refused.
+A checkpoint is a dictionary of plain types: `spec` (what `LandmarkNet` is built from), `scheme` (its landmarks, which
+may be a person's own), `weights`, and `note` (which run made it). It is read with `weights_only=True`: a file that
+would run code is refused.
 """
 
 import re
@@ -12,7 +13,7 @@ import torch
 
 from cskt.errors import DataError, some
 from cskt.files import atomic_path
-from cskt.landmarks import SharedLandmarks
+from cskt.landmarks import SCHEMES, Scheme, SharedLandmarks, register
 from cskt.models import LandmarkNet
 
 # where the original project's files keep their weights
@@ -22,15 +23,17 @@ _ORIGINAL_KEYS = ("student_state_dict", "state_dict")
 def save(path: str | Path, net: LandmarkNet, note: dict[str, Any] | None = None) -> None:
     """Write a network whole or not at all."""
     weights = {key: value.detach().cpu() for key, value in net.net.state_dict().items()}
+    scheme = SCHEMES[net.spec["scheme"]].as_plain() if net.spec["scheme"] in SCHEMES else None
     with atomic_path(path) as temporary:
-        torch.save({"spec": net.spec, "weights": weights, "note": note or {}}, temporary)
+        torch.save({"spec": net.spec, "scheme": scheme, "weights": weights, "note": note or {}}, temporary)
 
 
 def load(path: str | Path) -> LandmarkNet:
-    """Read a network that `save` wrote, in evaluation mode on the CPU.
+    """Read a network that `save` wrote, in evaluation mode on the CPU; its landmark scheme is known from then on.
 
     Raises:
-        DataError: no such file, not one of ours, or weights that do not fit its own spec.
+        DataError: no such file, not one of ours, weights that do not fit its own spec, or a landmark scheme that has
+            the name of another one.
     """
     content = _read(path)
     if not isinstance(content, dict) or not {"spec", "weights"} <= content.keys():
@@ -41,6 +44,8 @@ def load(path: str | Path) -> LandmarkNet:
     except (TypeError, ValueError) as error:
         raise DataError(f"{path}: not a network of this version: {content['spec']} ({error})") from error
     _fill(net.net, content["weights"], path)
+    if content.get("scheme"):
+        _know(content["scheme"], path)
     return net.eval()
 
 
@@ -99,6 +104,16 @@ def transfer(source: LandmarkNet, target: LandmarkNet, shared: SharedLandmarks) 
                 new[landmark] = (row_source @ given).view_as(new[landmark])
         weights[key] = new
     target.net.load_state_dict(weights)
+
+
+def _know(plain: dict[str, Any], path: str | Path) -> None:
+    scheme = Scheme.from_plain(plain)
+    known = SCHEMES.get(scheme.name)
+    if known is None or (known.landmarks, known.flip_permutation) != (scheme.landmarks, scheme.flip_permutation):
+        try:
+            register(scheme)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from None
 
 
 def _read(path: str | Path) -> Any:
