@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from cskt.data.coco import read_coco
+from cskt.data.folder import picture_size
 from cskt.data.pts import read_pts
 from cskt.data.reading import Table, is_file, numbers, read_csv, read_list, rows_by_name
 from cskt.data.table import Annotations, ProblemLog, annotations, box_problem
@@ -18,7 +18,6 @@ from cskt.species import family_of, species_of
 __all__ = ["Annotations", "read_animalweb", "read_coco", "read_landmark_csv"]
 
 _COLUMNS = ["image", "path", "species", "family", "split", "x", "y", "w", "h"]
-_EXIF_ORIENTATION = 0x0112
 
 
 def read_animalweb(
@@ -76,7 +75,7 @@ def read_animalweb(
         if row is None:
             problems.exclude(name, list_path, f"no box in {box_path.name}", line)
             continue
-        size = _image_size(path) if labels else None
+        size = picture_size(path) if labels else None
         if labels and size is None:
             problems.exclude(name, path, "image file is not a readable image")
             continue
@@ -156,17 +155,6 @@ def read_landmark_csv(
 def _read_boxes(path: Path) -> tuple[Table, np.ndarray]:
     table = read_csv(path, ("img|image", "x", "y", "w", "h"))
     return table, np.stack([numbers(table, column, blank_is_nan=True) for column in "xywh"], axis=1)
-
-
-def _image_size(path: Path) -> tuple[int, int] | None:
-    """Return width and height as the image is shown; None if its header cannot be read."""
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            turned = image.getexif().get(_EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None
-    return (height, width) if turned else (width, height)
 
 
 def _scheme_of_columns(table: Table) -> Scheme:

@@ -1,5 +1,7 @@
-"""A folder of pictures as unlabeled faces: boxes from a table, or each picture as a whole."""
+"""A folder of pictures: finding those that labels name, and unlabeled faces with boxes or as whole pictures."""
 
+import os
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -11,9 +13,83 @@ from cskt.errors import DataError
 from cskt.landmarks import Scheme
 from cskt.species import family_of, species_of
 
+_EXIF_ORIENTATION = 0x0112
 
-def read_folder(folder: str | Path, scheme: Scheme, *, boxes: str | Path | None = None) -> Annotations:
-    """List the pictures directly in a folder, with their face boxes and without landmarks.
+
+class Pictures:
+    """The pictures in a folder and in the folders below it, found by the names that labels give them.
+
+    Args:
+        folder: hidden files and folders (.name) are passed over.
+        deep: look into the folders below, too.
+
+    Attributes:
+        paths: name (the path below the folder, with slashes) -> file, sorted by name.
+
+    Raises:
+        DataError: no such folder, or no picture in it.
+    """
+
+    def __init__(self, folder: str | Path, deep: bool = True):
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            raise DataError(f"{folder}: no such folder of pictures")
+        endings = set(Image.registered_extensions())
+        found = {}
+        for place, below, files in os.walk(self.folder):
+            below[:] = sorted(name for name in below if not name.startswith(".")) if deep else []
+            for file in files:
+                path = Path(place, file)
+                if path.suffix.lower() in endings and not file.startswith("."):
+                    found[path.relative_to(self.folder).as_posix()] = path
+        if not found:
+            raise DataError(f"{folder}: no picture in this folder (looked for {', '.join(sorted(endings)[:12])} ...)")
+        self.paths = dict(sorted(found.items()))
+        self._by_file: dict[str, list[str]] = {}
+        self._by_stem: dict[str, list[str]] = {}
+        self._by_number: dict[int, list[str]] = {}
+        for name, path in self.paths.items():
+            self._by_file.setdefault(path.name, []).append(name)
+            self._by_stem.setdefault(path.stem, []).append(name)
+            if digits := re.search(r"\d+$", path.stem):
+                self._by_number.setdefault(int(digits[0]), []).append(name)
+
+    def find(self, name: str) -> tuple[str | None, str]:
+        """Find the picture that a label file means.
+
+        Args:
+            name: as it stands there: a path (of another computer, too), a file name, or one without its ending.
+
+        Returns:
+            its name among `paths` or None, and what is the matter in that case.
+        """
+        parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
+        for first in range(len(parts)):
+            if "/".join(parts[first:]) in self.paths:
+                return "/".join(parts[first:]), ""
+        file = parts[-1] if parts else name
+        # Label Studio puts eight characters and a dash before the name of an uploaded picture
+        for wanted in dict.fromkeys([file, re.sub(r"^[0-9a-f]{8}-", "", file)]):
+            for names in (self._by_file.get(wanted, []), self._by_stem.get(wanted, [])):
+                if len(names) == 1:
+                    return names[0], ""
+                if names:
+                    return None, f"{len(names)} pictures have this name: {', '.join(names[:3])}"
+        return None, f"no such picture in {self.folder}"
+
+    def find_frame(self, frame: int) -> tuple[str | None, str]:
+        """Find the picture whose name ends with a frame's number (7: cat_0007.png); returns as `find`."""
+        names = self._by_number.get(frame, [])
+        if len(names) == 1:
+            return names[0], ""
+        what = f"{len(names)} pictures have" if names else f"no picture in {self.folder} has"
+        return None, f"{what} the number {frame} at the end of the name (or give a list of the frames' pictures)"
+
+
+def read_folder(
+    folder: str | Path, scheme: Scheme, *, boxes: str | Path | None = None, deep: bool = False, species: str = ""
+) -> Annotations:
+    """List the pictures in a folder, with their face boxes and without landmarks.
 
     A picture is a file whose ending is that of an image format. One whose box is missing or has no size, and, where
     there are no boxes, one whose size cannot be read, is excluded and reported.
@@ -22,46 +98,63 @@ def read_folder(folder: str | Path, scheme: Scheme, *, boxes: str | Path | None 
         folder: of the pictures.
         scheme: the landmarks that are to be found.
         boxes: CSV file with columns img (or image), x, y, w, h in image pixels; None: the whole picture.
+        deep: list the pictures in the folders below, too, by their path.
+        species: of all pictures; if "", taken from their names.
 
     Raises:
         DataError: no such folder, no picture in it, or none that can be used.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder of pictures")
-    endings = set(Image.registered_extensions())
-    paths = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix.lower() in endings)
-    if not paths:
-        raise DataError(f"{folder}: no picture in this folder (looked for {', '.join(sorted(endings)[:12])} ...)")
+    pictures = Pictures(folder, deep)
     problems = ProblemLog(strict=False)
-    table = read_csv(boxes, ("img|image", "x", "y", "w", "h")) if boxes is not None else None
-    row_of = rows_by_name(table, "img") if table else {}
-    columns = [numbers(table, column) for column in "xywh"] if table else []
+    box_of = read_boxes(boxes, pictures) if boxes is not None else {}
     rows = []
-    for path in paths:
-        if table is None:
-            box = _whole(path)
-            problem = "cannot be read as a picture" if box is None else None
-        elif path.name not in row_of:
+    for name, path in pictures.paths.items():
+        if boxes is None:
+            size = picture_size(path)
+            box = (0.0, 0.0, *map(float, size)) if size else None
+            problem = None if size else "cannot be read as a picture"
+        elif name not in box_of:
             box, problem = None, f"no box in {boxes}"
         else:
-            box = tuple(float(column[row_of[path.name]]) for column in columns)
+            box = box_of[name]
             problem = box_problem(box)
         if problem:
-            problems.exclude(path.name, path, problem)
+            problems.exclude(name, path, problem)
             continue
-        species = species_of(path.name)
-        rows.append((path.name, str(path), species, family_of(species), "", *box))
+        kind = species or species_of(name)
+        rows.append((name, str(path), kind, family_of(kind), "", *box))
     names = ["image", "path", "species", "family", "split", "x", "y", "w", "h"]
     return annotations(pd.DataFrame(rows, columns=names), scheme, problems, folder)
 
 
-def _whole(path: Path) -> tuple[float, float, float, float] | None:
+def read_boxes(path: str | Path, pictures: Pictures) -> dict[str, tuple[float, float, float, float]]:
+    """Read face boxes x, y, w, h (image pixels) by picture; those of other pictures are passed over.
+
+    Args:
+        path: CSV file with columns img (or image), x, y, w, h.
+        pictures: whose names the boxes are given.
+
+    Raises:
+        DataError: a file that is not of its layout, or two boxes for one picture.
+    """
+    table = read_csv(path, ("img|image", "x", "y", "w", "h"))
+    columns = [numbers(table, column, blank_is_nan=True) for column in "xywh"]
+    boxes: dict[str, tuple] = {}
+    for written, row in rows_by_name(table, "img").items():
+        name, _ = pictures.find(written)
+        if name in boxes:
+            raise DataError(f"{path}, line {table.lines[row]}: a second box for the picture {name!r}")
+        if name is not None:
+            boxes[name] = tuple(float(column[row]) for column in columns)
+    return boxes
+
+
+def picture_size(path: str | Path) -> tuple[int, int] | None:
+    """Return width and height as the picture is shown (EXIF); None if its header cannot be read."""
     try:
         with Image.open(path) as picture:
             width, height = picture.size
-            if picture.getexif().get(0x0112, 1) >= 5:  # turned by a quarter
-                width, height = height, width
+            turned = picture.getexif().get(_EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
-    return 0.0, 0.0, float(width), float(height)
+    return (height, width) if turned else (width, height)

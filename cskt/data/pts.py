@@ -4,8 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
+from cskt.data.labelfile import Face, LabelFile
 from cskt.data.reading import read_lines
 from cskt.errors import DataError
+from cskt.landmarks import SCHEMES, Scheme
+
+_BY_COUNT = {9: "animalweb9", 68: "ibug68"}
 
 
 def read_pts(path: str | Path, count: int) -> np.ndarray:
@@ -40,6 +44,35 @@ def read_pts(path: str | Path, count: int) -> np.ndarray:
     except ValueError:
         good = False
     return landmarks if good else np.array([_point(path, row + 4, text) for row, text in enumerate(fields)])
+
+
+def pts_faces(folder: str | Path, scheme: Scheme | None = None) -> LabelFile:
+    """Read all .pts files of a folder, each with the name of its picture: cat_1.pts is of cat_1.jpg.
+
+    Args:
+        folder: of the files.
+        scheme: the landmarks; if None, animalweb9 for nine of them, ibug68 for 68, else p0, p1, ...
+
+    Raises:
+        DataError: no .pts file there, or one that departs from the layout.
+    """
+    files = sorted(Path(folder).glob("*.pts"))
+    if not files:
+        raise DataError(f"{folder}: no .pts file in this folder")
+    known = scheme or SCHEMES.get(_BY_COUNT.get(_count(files[0]), ""))
+    names = known.landmarks if known else tuple(f"p{index}" for index in range(_count(files[0])))
+    faces = [Face(file.stem, read_pts(file, len(names)), str(file)) for file in files]
+    notes = [] if known else [f".pts files name no landmark: they are called p0 to p{len(names) - 1} here"]
+    return LabelFile(".pts files", Path(folder), names, faces, notes)
+
+
+def _count(file: Path) -> int:
+    """How many landmarks a .pts file says it has."""
+    line = [*read_lines(file), "", ""][1]
+    value = line.partition(":")[2].strip()
+    if not line.startswith("n_points") or not value.isdigit():
+        raise DataError(f"{file}, line 2: expected 'n_points: L', found {line!r}")
+    return int(value)
 
 
 def _expect(path: str | Path, lines: list[str], number: int, good: bool, expected: str) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from cskt.data.boxes import box_of
 from cskt.data.zoo_photo import render_face
 from cskt.data.zoo_species import SPECIES
 from cskt.data.zoo_tables import Species
@@ -147,20 +148,6 @@ def splits(images: int, seed: int) -> dict[str, list[str]]:
         "labeled_40": known[:few],
         "labeled_80": known[: 2 * few],
     }
-
-
-def box_of(landmarks: np.ndarray, width: int, height: int) -> np.ndarray:
-    """AnimalWeb's face box (x, y, w, h) of landmarks [L, 2], pixels: spec 1.2's margins, cut at the image's edge.
-
-    Example:
-        >>> box_of(np.array([[50.0, 60.0], [90.0, 80.0]]), 200, 200).round(2).tolist()
-        [28.76, 42.32, 81.98, 54.19]
-    """
-    low, high = landmarks.min(axis=0), landmarks.max(axis=0)
-    extent = high - low
-    low = np.maximum(low - [0.5, 0.8] * extent - [1.24, 1.68], 0)
-    high = np.minimum(high + [0.5, 0.8] * extent + [0.74, 0.51], [width - 1, height - 1])
-    return np.concatenate([low, high - low])
 
 
 def draw_image(index: int, name: str, seed: int) -> tuple[bytes, np.ndarray, np.ndarray]:

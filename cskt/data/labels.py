@@ -1,0 +1,280 @@
+"""Labels as people have them: any of the known formats, recognized by its content, into the one annotation table."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cskt.data.boxes import box_of, is_extent
+from cskt.data.coco import coco_faces
+from cskt.data.deeplabcut import is_deeplabcut, read_deeplabcut_csv, read_deeplabcut_h5
+from cskt.data.folder import Pictures, picture_size, read_boxes
+from cskt.data.labelfile import Face, LabelFile, number, point
+from cskt.data.pts import pts_faces
+from cskt.data.reading import read_csv, read_list, read_text
+from cskt.data.schemes import scheme_of
+from cskt.data.sleap import is_sleap, read_sleap_csv
+from cskt.data.table import Annotations, ProblemLog, annotations, box_problem
+from cskt.errors import DataError
+from cskt.landmarks import Scheme
+from cskt.species import family_of, species_of
+
+FORMATS = (
+    "DeepLabCut CSV or H5 (one file, or a project folder), Lightning Pose CSV, SLEAP's analysis CSV, COCO keypoints "
+    "JSON (CVAT, Label Studio), a folder of .pts files, or a CSV that cskt wrote"
+)
+BOXES = ("auto", "landmarks", "picture")
+_COLUMNS = ["image", "path", "species", "family", "split", "x", "y", "w", "h"]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels of a person's own.
+
+    Attributes:
+        faces: the annotation table, in the order of the pictures' names.
+        format: what the file was recognized as.
+        notes: what was decided in reading it.
+        pictures: the folder of the pictures.
+    """
+
+    faces: Annotations
+    format: str
+    notes: list[str]
+    pictures: Pictures
+
+
+def read_labels(
+    path: str | Path,
+    images: str | Path | None = None,
+    *,
+    boxes: str | Path | None = None,
+    box: str = "auto",
+    scheme: Scheme | None = None,
+    species: str = "",
+    keep: str | Path | None = None,
+    frames: str | Path | None = None,
+) -> Labels:
+    """Read labels of any known format.
+
+    A face whose picture is missing, ambiguous or unreadable, that has no landmark, or no usable box, is excluded and
+    reported in the table's `problems`.
+
+    Args:
+        path: file or folder of labels; `FORMATS` says which.
+        images: folder of the pictures, looked through with all below it; None: beside the labels.
+        boxes: CSV file of face boxes (img, x, y, w, h), stronger than those of the label file.
+        box: for a face that has none there: "auto" (the label file's box; if it has none, or no more than the
+            landmarks' own extent, AnimalWeb's rule: `boxes.box_of`), "landmarks" (that rule for all), or "picture" (the
+            whole picture for all: pictures that are cropped to the face already).
+        scheme: the landmarks; None: from the names and labels (`schemes.scheme_of`).
+        species: of all pictures; if "", the file's, else from the pictures' names (horse_12.jpg), else "animal".
+        keep: list of the pictures to keep, one name a line.
+        frames: for SLEAP: list of picture names, frame 0 first.
+
+    Raises:
+        DataError: a file that cannot be read, with file, line and what was expected; or no face left.
+    """
+    if box not in BOXES:
+        raise DataError(f"box {box!r} is not one of {', '.join(BOXES)}")
+    source = read_file(path, scheme)
+    pictures = _pictures(source, images)
+    names, order = _order(source, scheme)
+    frame_names = list(read_list(frames).line_of) if frames is not None else None
+    kept = {_must_find(pictures, name, keep) for name in read_list(keep).line_of} if keep is not None else None
+    box_table = read_boxes(boxes, pictures) if boxes is not None else {}
+
+    problems, found = ProblemLog(strict=False), []
+    for face in source.faces:
+        name, why = _find(pictures, face, frame_names)
+        told = face.image or f"frame {face.frame}"
+        if name is None:
+            problems.exclude(told, source.path, why, face.line)
+        elif kept is None or name in kept:
+            found.append((name, face))
+    if not found:
+        why = problems.table()["problem"].iloc[0] if kept is None else f"none of them is in {keep}"
+        raise DataError(f"{source.path}: none of its {len(source.faces)} pictures can be used: {why}; see --images")
+
+    rows, points, sizes, how = [], [], [], Counter()
+    several = Counter(name for name, _ in dict.fromkeys((name, face.individual) for name, face in found))
+    seen: dict[tuple[str, str], Face] = {}
+    numbers: Counter = Counter()
+    for name, face in sorted(found, key=lambda pair: pair[0]):
+        if (name, face.individual) in seen:
+            problems.exclude(name, source.path, "labeled twice, the first is used", face.line)
+            continue
+        seen[name, face.individual] = face
+        numbers[name] += 1
+        size = picture_size(pictures.paths[name])
+        landmarks = face.landmarks[order]
+        if size is None:
+            problems.exclude(name, pictures.paths[name], "cannot be read as a picture")
+            continue
+        if np.isnan(landmarks).all():
+            problems.exclude(name, source.path, "no landmark is labeled", face.line)
+            continue
+        own, kind = _box(face, box_table.get(name), landmarks, size, box)
+        problem = "one landmark alone gives no face box: give --boxes" if own is None else box_problem(own, size)
+        if problem:
+            problems.exclude(name, source.path, problem, face.line)
+            continue
+        how[kind] += 1
+        row = name if several[name] == 1 else f"{name}#{numbers[name]}"
+        which = species or face.species or _species(name)
+        rows.append((row, str(pictures.paths[name]), which, family_of(which), "", *own))
+        points.append(landmarks)
+        sizes.append(size)
+
+    stacked = np.array(points, dtype=float).reshape(len(rows), len(names), 2)
+    scheme = scheme or scheme_of(names, stacked)
+    table = pd.DataFrame(rows, columns=_COLUMNS)
+    faces = annotations(table, scheme, problems, source.path, stacked, np.array(sizes, dtype=float).reshape(-1, 2))
+    notes = [*source.notes, *(f"boxes: {count} {kind}" for kind, count in how.items())]
+    return Labels(faces, source.format, notes, pictures)
+
+
+def read_file(path: str | Path, scheme: Scheme | None = None) -> LabelFile:
+    """Read a label file or folder of any known format, without looking for its pictures.
+
+    Raises:
+        DataError: no such file, none of the known formats, or not of its format's layout.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _read_folder(path, scheme)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file or folder of labels")
+    with path.open("rb") as file:
+        start = file.read(8)
+    if start == b"\x89HDF\r\n\x1a\n":
+        return read_deeplabcut_h5(path)
+    if start[:4] == b"PK\x03\x04":
+        raise DataError(f"{path}: a zip archive: unpack it and give the file or folder inside")
+    text = read_text(path)
+    first = text.lstrip().split("\n", 1)[0].strip()
+    if first.startswith("["):
+        raise DataError(f"{path}: a JSON list, as Label Studio's own export: export the labels as COCO instead")
+    if first.startswith("<"):
+        raise DataError(f"{path}: XML, as CVAT's own export: export the labels as COCO Keypoints instead")
+    if first.startswith("{"):
+        return coco_faces(path, scheme.landmarks if scheme else ())
+    if first.startswith("version:"):
+        raise DataError(f"{path}: one .pts file: give the folder of all of them")
+    if is_deeplabcut(first):
+        return read_deeplabcut_csv(path)
+    if is_sleap(first):
+        return read_sleap_csv(path)
+    if "," in first and {"image", "img"} & {name.strip() for name in first.split(",")}:
+        return _read_own_csv(path)
+    raise DataError(f"{path}, line 1: not a known label format; found {first[:60]!r}, expected {FORMATS}")
+
+
+def _read_folder(folder: Path, scheme: Scheme | None) -> LabelFile:
+    if any(folder.glob("*.pts")):
+        return pts_faces(folder, scheme)
+    for pattern in ("CollectedData*.csv", "*/CollectedData*.csv", "labeled-data/*/CollectedData*.csv"):
+        if files := sorted(folder.glob(pattern)):
+            parts = [read_deeplabcut_csv(file) for file in files]
+            for part in parts[1:]:
+                if part.landmarks != parts[0].landmarks:
+                    raise DataError(f"{part.path}: has not the same body parts as {parts[0].path}")
+            faces = [face for part in parts for face in part.faces]
+            notes = list(dict.fromkeys(note for part in parts for note in part.notes))
+            return LabelFile(f"DeepLabCut project, {len(files)} CSV files", folder, parts[0].landmarks, faces, notes)
+    raise DataError(f"{folder}: no labels in this folder: expected .pts files or DeepLabCut's CollectedData_NAME.csv")
+
+
+def _read_own_csv(path: Path) -> LabelFile:
+    """Read a table with image, optionally x, y, w, h and species, and NAME_x, NAME_y of each landmark."""
+    table = read_csv(path, ("image|img",))
+    columns = table.columns
+    names = tuple(name[:-2] for name in columns if name.endswith("_x") and f"{name[:-2]}_y" in columns)
+    if not names:
+        raise DataError(
+            f"{path}, line 1: expected columns NAME_x and NAME_y of the landmarks; found {', '.join(columns)}"
+        )
+    boxed = set("xywh") <= columns.keys()
+    faces = []
+    for row, line in enumerate(table.lines):
+        place = f"{path}, line {line}"
+        points = [point(columns[f"{name}_x"][row], columns[f"{name}_y"][row], place, name) for name in names]
+        box = tuple(number(columns[side][row], place, side) for side in "xywh") if boxed else None
+        box = None if box is not None and np.isnan(box).all() else box
+        species = columns["species"][row].strip() if "species" in columns else ""
+        faces.append(Face(columns["image"][row].strip(), np.array(points), place, line, box=box, species=species))
+    return LabelFile("CSV of cskt", path, names, faces)
+
+
+def _order(source: LabelFile, scheme: Scheme | None) -> tuple[tuple[str, ...], list[int]]:
+    """The landmarks in the scheme's order, and which column of the file each one is."""
+    if scheme is None:
+        return source.landmarks, list(range(len(source.landmarks)))
+    if sorted(source.landmarks) != sorted(scheme.landmarks):
+        raise DataError(
+            f"{source.path}: expected the landmarks of scheme {scheme.name}, {', '.join(scheme.landmarks)}; "
+            f"found {', '.join(source.landmarks)}"
+        )
+    return scheme.landmarks, [source.landmarks.index(name) for name in scheme.landmarks]
+
+
+def _pictures(source: LabelFile, images: str | Path | None) -> Pictures:
+    """The pictures of a given folder, or of the nearest one that holds those of the labels."""
+    if images is not None:
+        return Pictures(images)
+    at = source.path.resolve()
+    home = at if at.is_dir() else at.parent
+    # a folder is taken only if the first face's picture is where the labels say: nobody's home is looked through
+    parts = [part for part in source.faces[0].image.replace("\\", "/").split("/") if part]
+    for folder in (home, home / "images", home.parent, home.parent / "images", home.parent.parent):
+        for first in range(len(parts)):
+            place = folder.joinpath(*parts[first:-1])
+            if place.is_dir() and _holds(place, parts[-1]):
+                return Pictures(folder)
+    raise DataError(f"{source.path}: its pictures are not beside it: give --images DIR")
+
+
+def _holds(folder: Path, name: str) -> bool:
+    try:
+        return Pictures(folder, deep=False).find(name)[0] is not None
+    except DataError:
+        return False
+
+
+def _find(pictures: Pictures, face: Face, frames: Sequence[str] | None) -> tuple[str | None, str]:
+    if face.frame is None:
+        return pictures.find(face.image)
+    if frames is None:
+        return pictures.find_frame(face.frame)
+    if face.frame >= len(frames):
+        return None, f"frame {face.frame} is beyond the list of {len(frames)} pictures"
+    return pictures.find(frames[face.frame])
+
+
+def _must_find(pictures: Pictures, name: str, listed: str | Path) -> str:
+    found, why = pictures.find(name)
+    if found is None:
+        raise DataError(f"{listed}: {name!r}: {why}")
+    return found
+
+
+def _box(face: Face, given: tuple | None, landmarks: np.ndarray, size: tuple[int, int], box: str):
+    """A face's box and how it was come by."""
+    if given is not None:
+        return given, "from the box table"
+    if box == "picture":
+        return (0.0, 0.0, float(size[0]), float(size[1])), "are the whole picture"
+    if box == "auto" and face.box is not None and not is_extent(np.array(face.box), landmarks):
+        return face.box, "from the label file"
+    if np.isfinite(landmarks).all(axis=-1).sum() < 2:
+        return None, ""
+    return tuple(box_of(landmarks, *size).tolist()), "derived from the landmarks by AnimalWeb's rule"
+
+
+def _species(name: str) -> str:
+    """The species that a picture's name says: cat_12.jpg is a cat, img0012.png just an animal."""
+    stem = Path(name).stem
+    return species_of(name) if species_of(name) != stem else "animal"
