@@ -49,12 +49,13 @@ class Run:
         files.write_csv(path, table)
         return path
 
-    def save_figure(self, ax: Any, name: str) -> Path:
+    def save_figure(self, ax: Any, name: str, dpi: int = 150) -> Path:
         """Write a figure as PNG and PDF into `figures/`.
 
         Args:
             ax: axes, an array of axes, a figure, or anything else with a `figure` (a seaborn grid).
             name: the file name without suffix.
+            dpi: pixels per inch of the PNG.
 
         Returns:
             The path of the PNG.
@@ -65,7 +66,7 @@ class Run:
         figure = getattr(first, "figure", first)
         png, pdf = (self.dir / "figures" / f"{name}{suffix}" for suffix in (".png", ".pdf"))
         with files.atomic_path(png) as temporary:
-            figure.savefig(temporary, dpi=150)
+            figure.savefig(temporary, dpi=dpi)
         # type 42 keeps text as text; without a date equal figures are equal files
         with matplotlib.rc_context({"pdf.fonttype": 42}), files.atomic_path(pdf) as temporary:
             figure.savefig(temporary, metadata={"CreationDate": None})
@@ -241,6 +242,23 @@ def collect_tables(folder: str | Path, name: str) -> "pd.DataFrame":
     if not tables:
         raise RunError(f"no finished run under {folder} has a {name}.csv")
     return pd.concat(tables).sort_values(["run", "seed"], kind="stable", ignore_index=True)
+
+
+def collect_configs(folder: str | Path) -> dict[str, dict[str, Any]]:
+    """Read what each finished run of a setting was set to.
+
+    Args:
+        folder: the setting's folder (`setting_folder`).
+
+    Returns:
+        Name of a run -> dotted key -> value, of its first seed; empty where no run has finished.
+    """
+    configs: dict[str, dict[str, Any]] = {}
+    for summary in sorted([*Path(folder).glob("*/summary.json"), *Path(folder).glob("*/seed*/summary.json")]):
+        run = json.loads(summary.read_text())["run"]
+        if run not in configs and (summary.parent / "config.yaml").exists():
+            configs[run] = _dotted(yaml.safe_load((summary.parent / "config.yaml").read_text()))
+    return configs
 
 
 def setting_folder(run_dir: str | Path) -> Path:

@@ -13,14 +13,14 @@ ROOT = Path(cskt.__file__).parent
 # the ground, -1, lies under everything; the command line on top of everything
 FLOORS = {
     **dict.fromkeys(("errors", "files", "progress"), -1),
-    **dict.fromkeys(("config", "geometry", "heatmaps", "landmarks", "metrics", "shapes", "species"), 0),
+    **dict.fromkeys(("config", "geometry", "heatmaps", "landmarks", "metrics", "shapes", "species", "tables"), 0),
     **dict.fromkeys(("data", "grids", "models"), 1),
     "predict": 2,
     **dict.fromkeys(("comparison", "drawing", "mining", "training"), 3),
-    "methods": 4,
+    **dict.fromkeys(("methods", "released"), 4),
     "settings": 5,
     **dict.fromkeys(("figures", "galleries", "notebooks", "runs", "widgets"), 6),
-    "report": 7,
+    **dict.fromkeys(("paper", "report"), 7),
     "__main__": 8,
 }
 
