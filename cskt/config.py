@@ -122,6 +122,7 @@ DEFAULTS = {
         "LABEL_JITTER": 0.0,
         "TRUE_SHARE": 0.5,
         "POOL_LABELS": "average",
+        "POOL_CAP": 0,
         "UPDATE_STEPS": 100,
         "TEACHER_EMA": 0.99,
     },
@@ -197,6 +198,7 @@ _RANGES = {
     "UNSUPERVISED": (0.0, 10.0**6),
     "FEEDBACK_WEIGHT": (-(10.0**6), 10.0**6),
     "LABEL_JITTER": (0.0, 1.0),
+    "POOL_CAP": (0, 10**7),
     "ZOO_IMAGES": (0, 10**6),
 }
 

@@ -75,6 +75,23 @@ def disagreements(human: LandmarkNet, animal: LandmarkNet, data: UnlabeledSet, *
     return table
 
 
+def at_most(chosen: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """Return a mask [N] (bool) of at most `most` of the chosen images, drawn at random without regard to anything.
+
+    Args:
+        chosen: which images there are to choose from, [N] (bool).
+        most: how many at most.
+        seed: of the draw.
+
+    Example:
+        >>> int(at_most(np.array([True, False, True, True]), most=2, seed=0).sum())
+        2
+    """
+    rows = np.flatnonzero(chosen)
+    kept = np.random.default_rng(seed).permutation(rows)[:most]
+    return np.isin(np.arange(len(chosen)), kept)
+
+
 def count_categories(categories: np.ndarray) -> dict[str, int]:
     """Return how many images are in each of `CATEGORIES`."""
     return {category: int((categories == category).sum()) for category in CATEGORIES}

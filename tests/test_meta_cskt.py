@@ -73,12 +73,24 @@ def test_sharpened_targets_have_height_1_and_soft_ones_are_the_teachers():
         assert method._targets(maps, unlabeled, n=2).allclose(expected, atol=1e-3)
 
 
-def test_without_the_unsupervised_loss_the_student_stays():
-    method = meta_cskt(unsupervised=0.0, ema=0.0)
-    before = weights(method.student)
-    losses = run(method, 3, lr=0.1)
-    assert weights(method.student).equal(before)
-    assert losses["gain"] == 0.0
+def test_without_the_unsupervised_loss_the_teacher_learns_the_labels_alone_and_is_the_result():
+    """The paper's row L_s: no unlabeled image has a part in it, not even through batch-norm statistics."""
+    labeled = labeled_faces(4)
+    methods = [
+        meta_cskt(labeled, unlabeled_faces(8, seed=seed), np.zeros(8, bool), unsupervised=0.0, ema=0.9)
+        for seed in (1, 2)
+    ]
+    before = weights(methods[0].student)
+    losses = [run(method, 20, lr=1e-2) for method in methods]
+    assert same(methods[0].teacher.state_dict(), methods[1].teacher.state_dict())
+    assert weights(methods[0].student).equal(before)
+    assert losses[0]["labeled"] < float(run(meta_cskt(labeled), 1)["labeled"])
+    # what is evaluated moved with the teacher
+    moved = (weights(methods[0].result) - before).norm() / (weights(methods[0].teacher) - before).norm()
+    assert 0.5 < moved < 1.0
+    last = meta_cskt(labeled, unsupervised=0.0, ema=0.0)
+    assert last.result is last.teacher
+    assert meta_cskt(labeled, ema=0.0).result is not last.teacher
 
 
 # --- feedback
@@ -203,6 +215,16 @@ def test_average_labels_are_the_averaged_students_and_only_positives_get_one():
     assert labels.allclose(expected[::2], atol=1e-4)
     assert len(method.current) == 8
     assert method.current.landmarks_crop[4:].equal(labels)
+
+
+def test_a_capped_pool_holds_so_many_of_the_positives_and_always_the_same():
+    positive = np.array([True, False] * 4)
+    method = meta_cskt(positive=positive, update_steps=1, pool_cap=3)
+    run(method, 4)
+    assert method.pool.size == 3
+    assert positive[method.pool.labels()[0]].all()
+    assert (meta_cskt(positive=positive, pool_cap=3).pool.positives == method.pool.positives).all()
+    assert meta_cskt(positive=positive, pool_cap=5).pool.positives.tolist() == [0, 2, 4, 6]
 
 
 def test_an_image_whose_label_is_known_gets_no_other():

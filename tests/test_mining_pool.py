@@ -8,7 +8,7 @@ from torch import nn
 
 from cskt import mining
 from cskt.landmarks import SCHEMES
-from cskt.mining import Pool, disagreements
+from cskt.mining import Pool, at_most, disagreements
 
 
 def test_only_positives_enter_the_pool_and_later_visits_replace_earlier_ones():
@@ -29,6 +29,16 @@ def test_labels_that_were_given_out_do_not_change_with_the_pool():
     _, labels = pool.labels()
     pool.put(np.array([0]), torch.ones(1, 1, 2))
     assert labels.eq(0).all()
+
+
+def test_a_cap_draws_from_the_chosen_without_favor():
+    chosen = np.arange(100) % 2 == 0
+    draws = np.stack([at_most(chosen, 10, seed) for seed in range(400)])
+    assert (draws.sum(axis=1) == 10).all() and not draws[:, ~chosen].any()
+    # 80 expected for each of the 50, with a standard deviation of 8
+    assert abs(draws.sum(axis=0)[chosen] - 80).max() < 40
+    assert (at_most(chosen, 10, seed=7) == draws[7]).all()
+    assert (at_most(chosen, 51, seed=0) == chosen).all()
 
 
 def test_an_empty_pool_has_no_labels():

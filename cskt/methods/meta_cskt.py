@@ -25,7 +25,7 @@ from cskt.data.datasets import (
 )
 from cskt.heatmaps import CODECS, encode_published, sharpen
 from cskt.methods.supervised import Surroundings, labeled_loss
-from cskt.mining import Pool
+from cskt.mining import Pool, at_most
 from cskt.models import LandmarkNet, autocast
 from cskt.models.losses import heatmap_loss, to_heatmaps
 from cskt.predict import find_landmarks
@@ -41,7 +41,8 @@ class Options:
         batch_labeled, batch_unlabeled: images per step.
         weight_decay: decoupled, of both networks.
         ema: decay of the averaged student that is evaluated; 0: the last weights.
-        unsupervised: weight of L_u; 0 leaves the student as it is.
+        unsupervised: weight of L_u; 0: there is no student and so no feedback, the teacher learns labels and pool
+            alone, sees no other image, and is the result. Without a pool that is the paper's row L_s.
         feedback: "normalized" (the gain over the loss before), "raw" (the gain), "detached" (a constant without
             gradient: fault 13, the released horse run), "noise" (normal deviates of the size of the normalized
             feedback so far: the control), or "none".
@@ -62,6 +63,7 @@ class Options:
             released.
         pool_labels: "average" (of the evaluated student in evaluation mode, plain view and mirror image) or "visited"
             (of the training-mode student before its update, whole image pixels: fault 4).
+        pool_cap: largest number of pseudo-labeled images, drawn at random from the positives; 0: all of them.
         update_steps: steps between two updates of the labeled list from the pool.
         teacher_ema: 0, or the decay with which the teacher is also drawn towards the student after each step: not in
             the paper (docs/log.md).
@@ -82,6 +84,7 @@ class Options:
     label_jitter: float = 0.0
     true_share: float = 0.5
     pool_labels: str = "average"
+    pool_cap: int = 0
     update_steps: int = 100
     teacher_ema: float = 0.99
 
@@ -120,7 +123,10 @@ class MetaCSKT:
         self.around, self.options, self.views = around, options, views
         # an image whose true label is known gets no pseudo-label (spec 1.6)
         known = unlabeled.table["image"].isin(labeled.table["image"]).to_numpy()
-        self.pool = Pool(np.asarray(positive, dtype=bool) & ~known, len(labeled.scheme.landmarks))
+        positive = np.asarray(positive, dtype=bool) & ~known
+        if options.pool_cap:
+            positive = at_most(positive, options.pool_cap, around.seed)
+        self.pool = Pool(positive, len(labeled.scheme.landmarks))
         self.mouth = [k for k, name in enumerate(labeled.scheme.landmarks) if "mouth" in name or "lip" in name]
         self.walk = torch.zeros(len(labeled) + len(unlabeled), len(self.mouth), 2)
         self.feedback_size = 0.0
@@ -128,8 +134,10 @@ class MetaCSKT:
 
     @property
     def result(self) -> LandmarkNet:
-        """The student, the network that is evaluated and kept."""
-        return self.average if self.options.ema else self.student
+        """The student, the network that is evaluated and kept; the teacher where there is no L_u."""
+        if self.options.ema:
+            return self.average
+        return self.student if self.options.unsupervised else self.teacher
 
     def step(self, step: int, lr: float, generator: torch.Generator) -> dict[str, torch.Tensor | float]:
         """Update the student, then the teacher, once each."""
@@ -137,6 +145,8 @@ class MetaCSKT:
         if step and step % o.update_steps == 0:
             self._update_labeled_list()
         labeled = self._labeled_batch(step, generator)
+        if not o.unsupervised:
+            return self._teacher_alone(labeled, lr)
         unlabeled = self._unlabeled_batch(step, generator)
         n = len(labeled.images)
 
@@ -147,8 +157,7 @@ class MetaCSKT:
         imitation = heatmap_loss(student_maps, target, self.student.output)
         probe = self._probe(labeled, step, generator)
         before = self._student_loss(probe, student_maps[:n])
-        if o.unsupervised:
-            take_step(self.student_opt, o.unsupervised * imitation, lr)
+        take_step(self.student_opt, o.unsupervised * imitation, lr)
 
         # feedback: what that update gained on the labeled images
         gain = before - self._student_loss(probe)
@@ -168,6 +177,16 @@ class MetaCSKT:
             self._remember(student_maps[n:], unlabeled)
         return {"imitation": imitation.detach(), "labeled": teacher_labeled.detach(), "pseudo": pseudo.detach(),
                 "gain": gain, "feedback": feedback, "pool": float(self.pool.size)}  # fmt: skip
+
+    def _teacher_alone(self, labeled: LabeledBatch, lr: float) -> dict[str, torch.Tensor | float]:
+        """Update the teacher on labels and pool."""
+        with autocast(self.around.device, self.around.precision):
+            maps = self.teacher(labeled.images)
+        loss = self._teacher_labeled_loss(maps, labeled)
+        take_step(self.teacher_opt, loss, lr)
+        if self.options.ema:
+            average_in(self.average, self.teacher, self.options.ema)
+        return {"labeled": loss.detach(), "gain": 0.0, "feedback": 0.0, "pool": float(self.pool.size)}
 
     # --- batches ---------------------------------------------------------------------------------------------------
 
