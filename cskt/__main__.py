@@ -5,6 +5,7 @@ import math
 import sys
 import tempfile
 
+from cskt import own_commands
 from cskt.errors import DataError
 
 
@@ -184,6 +185,8 @@ def horse_lists(args: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m cskt", description="Cross-species face alignment.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    own_commands.add_parsers(commands)
 
     command = _add(commands, mining, "python -m cskt mining --human human.csv --flip flip.csv --t-pos 0.05 --t-neg 0.2")
     command.add_argument("--human", required=True, metavar="CSV", help="human disagreement: columns img and nme")

@@ -21,6 +21,9 @@ MARKS = {
     "human model": ("^", "#56B4E9", "black"),
     "animal model": ("X", "#E69F00", "black"),
     "mirror image": ("s", "#CC79A7", "black"),
+    "left": ("<", "#E69F00", "black"),
+    "right": (">", "#56B4E9", "black"),
+    "no side": ("o", "white", "black"),
 }
 
 
@@ -154,7 +157,7 @@ def _picture(row: Mapping) -> tuple[np.ndarray, torch.Tensor]:
 def _moved(row: pd.Series, matrix: torch.Tensor) -> np.ndarray:
     """The landmarks [L, 2] in one row of a table, moved by a transform; NaN where missing."""
     names = [name for name in row.index if name.endswith(("_x", "_y"))]
-    points = torch.from_numpy(row[names].to_numpy(float).reshape(-1, 2))
+    points = torch.from_numpy(row[names].to_numpy(float).reshape(-1, 2).copy())
     return geometry.apply(matrix, points).numpy()
 
 

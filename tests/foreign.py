@@ -20,11 +20,11 @@ def landmarks(count=4, seed=0):
 
 
 def pictures(folder, count=4, deep=""):
-    """Write empty pictures cat_0.png, ... of 90 x 70 pixels; returns their names."""
+    """Write pictures cat_0.png, ... of 90 x 70 pixels, each of its own color; returns their names."""
     names = [f"{deep}cat_{k}.png" for k in range(count)]
-    for name in names:
+    for k, name in enumerate(names):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", SIZE).save(folder / name)
+        Image.new("RGB", SIZE, (k, 90, len(deep))).save(folder / name)
     return names
 
 

@@ -20,8 +20,10 @@ FLOORS = {
     **dict.fromkeys(("methods", "released"), 4),
     "settings": 5,
     **dict.fromkeys(("figures", "galleries", "notebooks", "runs", "widgets"), 6),
-    **dict.fromkeys(("paper", "report"), 7),
-    "__main__": 8,
+    **dict.fromkeys(("paper", "report", "sheets"), 7),
+    "adapt": 8,
+    "own_commands": 9,
+    "__main__": 10,
 }
 
 

@@ -157,7 +157,7 @@ def test_images_do_not_depend_on_the_number_of_workers(tmp_path):
     boxes = {}
     for workers in (1, 2):
         (tmp_path / str(workers)).mkdir()
-        boxes[workers] = zoo._draw_all(tmp_path / str(workers), names, seed=9, workers=workers)
+        boxes[workers] = zoo.draw_images(tmp_path / str(workers), names, seed=9, workers=workers)
     assert np.array_equal(boxes[1], boxes[2])
     files = sorted(path.name for path in (tmp_path / "1").iterdir())
     assert len(files) == 2 * len(names)

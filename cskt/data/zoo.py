@@ -29,6 +29,7 @@ __all__ = [
     "Species",
     "box_of",
     "draw_image",
+    "draw_images",
     "image_names",
     "render_face",
     "splits",
@@ -69,7 +70,7 @@ def write_zoo(root: str | Path, *, images: int = 3000, seed: int = 0, workers: i
         folder = Path(scratch) / "zoo"
         (folder / "images").mkdir(parents=True)
         (folder / "splits").mkdir()
-        boxes = _draw_all(folder / "images", names, seed, workers or os.cpu_count() or 1)
+        boxes = draw_images(folder / "images", names, seed, workers)
         rows = [f"{name}," + ",".join(f"{value:.2f}" for value in box) for name, box in zip(names, boxes, strict=True)]
         (folder / "bbox.csv").write_text("\n".join(["img,x,y,w,h", *rows]) + "\n")
         for split, members in lists.items():
@@ -173,7 +174,9 @@ def _write_image(folder: Path, seed: int, numbered: tuple[int, str]) -> np.ndarr
     return box
 
 
-def _draw_all(folder: Path, names: list[str], seed: int, workers: int) -> list[np.ndarray]:
+def draw_images(folder: Path, names: list[str], seed: int, workers: int | None = None) -> list[np.ndarray]:
+    """Draw images into a folder, each with its .pts file; returns their boxes [4] in image pixels."""
+    workers = workers or os.cpu_count() or 1
     write = partial(_write_image, folder, seed)
     numbered = list(enumerate(names))
     if workers == 1:

@@ -1,0 +1,102 @@
+"""The commands for a person's own animals, as they run them."""
+
+from contextlib import redirect_stdout
+from io import StringIO
+
+import foreign
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from cskt import sheets
+from cskt.__main__ import main
+from cskt.data.labels import read_labels
+from cskt.data.schemes import read_scheme
+
+
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory):
+    """Ten pictures with labels in DeepLabCut's CSV, checked: one has its eyes swapped, one picture is missing."""
+    home = tmp_path_factory.mktemp("own")
+    names = foreign.pictures(home / "pictures", 10)
+    points = foreign.landmarks(10)
+    points[4, [0, 1]] = points[4, [1, 0]]
+    (home / "labels.csv").write_text(foreign.deeplabcut_csv([*names, "gone.png"], [*points, points[0] + 1]))
+    with redirect_stdout(StringIO()) as out:
+        status = main(f"data check {home}/labels.csv --images {home}/pictures --out {home}/out".split())
+    return home, status, out.getvalue().splitlines()
+
+
+def test_check_says_what_was_found_and_what_looks_wrong(checked):
+    home, status, lines = checked
+    assert status == 1
+    told = {line[:13].strip(): line[13:] for line in lines}
+    assert told["format"] == "DeepLabCut or Lightning Pose CSV"
+    assert told["faces"] == f"10 in 10 pictures; 10 in {home}/pictures"
+    assert told["species"] == "cat 10"
+    assert told["landmarks"] == "left_eye 10, right_eye 10, nose 10, chin 9"
+    assert told["missing"] == "1 of 40 landmarks"
+    assert told["flip pairs"] == "left_eye / right_eye (proposed from the names)"
+    assert told["places"].startswith("image_right_eye is left_eye, image_left_eye is right_eye, nose is nose")
+    assert told["note"] == "boxes: 10 derived from the landmarks by AnimalWeb's rule"
+    assert told["left out"] == f"gone.png: no such picture in {home}/pictures"
+    assert told["look at"] == "cat_4.png: left/right swapped (left_eye / right_eye)"
+    assert told["in all"] == "10 faces can be used, 1 left out, 1 labels to look at"
+
+
+def test_check_writes_a_contact_sheet_and_tables_that_can_be_read_back(checked):
+    home, _, _ = checked
+    out = home / "out"
+    assert Image.open(out / "contact_sheet.png").width > 500
+    assert pd.read_csv(out / "findings.csv")["image"].tolist() == ["cat_4.png"]
+    assert pd.read_csv(out / "problems.csv")["image"].tolist() == ["gone.png"]
+    again = read_labels(out / "labels.csv", home / "pictures", scheme=read_scheme(out / "scheme.yaml")).faces
+    first = read_labels(home / "labels.csv", home / "pictures").faces
+    pd.testing.assert_frame_equal(again.table, first.table, check_exact=True)
+    assert again.scheme == first.scheme
+
+
+def test_check_of_good_labels_ends_with_status_0_in_a_folder_named_after_them(checked, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sheets, "labels", lambda *_: None)
+    monkeypatch.setattr(sheets, "save", lambda _, path: path.write_bytes(b""))
+    (tmp_path / "good.csv").write_text(
+        foreign.deeplabcut_csv([f"cat_{k}.png" for k in range(10)], foreign.landmarks(10))
+    )
+    assert main(f"data check good.csv --images {checked[0]}/pictures".split()) == 0
+    assert (tmp_path / "check_good" / "contact_sheet.png").is_file()
+
+
+def test_check_of_a_damaged_file_is_one_line_and_status_2(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "labels.csv").write_text("scorer,a\n")
+    assert main(["data", "check", "labels.csv"]) == 2
+    err = capsys.readouterr().err
+    assert (
+        err == "cskt data check: error: labels.csv: expected header lines scorer, bodyparts and coords; found scorer\n"
+    )
+
+
+@pytest.mark.parametrize("command", ["data check", "data sample"])
+def test_each_command_has_an_example(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([*command.split(), "--help"])
+    assert stop.value.code == 0
+    assert f"example: python -m cskt {command} " in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.slow
+def test_a_sample_is_drawn_with_labels_that_agree_in_both_formats(tmp_path, capsys):
+    assert main(f"data sample --out {tmp_path / 'own'} --labeled 3 --unlabeled 2".split()) == 0
+    own = tmp_path / "own"
+    first, second = (read_labels(own / name, own / "pictures", boxes=own / "boxes.csv").faces
+                     for name in ("labels.csv", "labels.json"))  # fmt: skip
+    pd.testing.assert_frame_equal(first.table, second.table, check_exact=True)
+    assert len(first) == 3
+    assert len(list((own / "pictures").iterdir())) == 5
+    test = read_labels(own / "test.json", own / "test").faces
+    assert len(test) == 60
+    assert np.isfinite(test.landmarks).all()
+    assert main(f"data sample --out {own}".split()) == 2
+    assert "holds something already" in capsys.readouterr().err
