@@ -125,6 +125,28 @@ DEFAULTS = {
         "POOL_CAP": 0,
         "UPDATE_STEPS": 100,
         "TEACHER_EMA": 0.99,
+        # --- the options of each other method; what all methods share stands above ------------------------------------
+        "PSEUDO_LABEL": {"QUANTILE": 0.5, "CONFIDENCE": 0.0, "RAMP": 0.4, "WEIGHT": 1.0, "VIEW": "labeled"},
+        "UDA": {
+            "CONFIDENCE": 0.5,
+            "TEMPERATURE": 0.4,
+            "WEIGHT": 1.0,
+            "TARGET": "sharpened",
+            "LABELS": "true",
+            "STRONG": "full",  # the strong views: full (VIEWS.STRONG), or only its colors and rectangles, as released
+        },
+        "FIXMATCH": {"CONFIDENCE": 0.6, "WEIGHT": 1.0, "STRONG": "full"},
+        "SCARCENET": {
+            "KEEP": 0.6,
+            "LABEL_VIEWS": 5,
+            "SMALL_LOSS": 0.8,
+            "RAMPDOWN": 0.2,
+            "AGREEMENT": 0.6,
+            "LABEL_WEIGHT": 2.0,
+            "CONSISTENCY": 2.0,
+            "RAMP": 0.07,
+        },
+        "MEAN_TEACHER": {"WEIGHT": 1.0, "RAMP": 0.25, "CONFIDENCE": 0.0},
     },
 }
 
@@ -147,8 +169,17 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "TRUE_SHARE": 0.0,
         "POOL_LABELS": "visited",
         "TEACHER_EMA": 0.0,
+        # what the authors ran of other methods (spec 3.1)
+        "UDA.CONFIDENCE": 0.0,
+        "UDA.TARGET": "hard",
+        "UDA.LABELS": "teacher",
+        "UDA.STRONG": "colors",
+        "FIXMATCH.CONFIDENCE": 0.0,
+        "FIXMATCH.STRONG": "colors",
     },
 }
+# the methods of which there is such a variant; of the others there is only what the paper about them means
+_OF_VARIANT = {"published": ("meta_cskt", "uda", "fixmatch")}
 
 _CHOICES = {
     "PRECISION": ("auto", "float32", "bfloat16"),
@@ -157,7 +188,7 @@ _CHOICES = {
     "MODEL.OUTPUT": ("softmax", "linear"),
     "CODEC": ("subpixel", "published"),
     "TRAIN_ON": ("labeled", "train"),
-    "METHOD.NAME": ("meta_cskt",),
+    "METHOD.NAME": ("meta_cskt", "pseudo_label", "uda", "fixmatch", "scarcenet", "mean_teacher"),
     "METHOD.VARIANT": tuple(VARIANTS),
     "METHOD.SELECT": ("last", "val", "test"),
     "METHOD.FEEDBACK": ("none", "raw", "normalized", "detached", "noise"),
@@ -167,6 +198,11 @@ _CHOICES = {
     "METHOD.TARGET": ("soft", "sharpened"),
     "METHOD.MOUTH_TERM": ("none", "landmarks", "batch_slice"),
     "METHOD.POOL_LABELS": ("average", "visited"),
+    "METHOD.PSEUDO_LABEL.VIEW": ("labeled", "strong"),
+    "METHOD.UDA.TARGET": ("sharpened", "hard"),
+    "METHOD.UDA.LABELS": ("true", "teacher"),
+    "METHOD.UDA.STRONG": ("full", "colors"),
+    "METHOD.FIXMATCH.STRONG": ("full", "colors"),
 }
 # last part of a key -> smallest and largest value
 _RANGES = {
@@ -200,6 +236,19 @@ _RANGES = {
     "LABEL_JITTER": (0.0, 1.0),
     "POOL_CAP": (0, 10**7),
     "ZOO_IMAGES": (0, 10**6),
+    # a confidence can exceed the 1 of a perfect map where the map is narrower
+    "CONFIDENCE": (0.0, 10.0),
+    "QUANTILE": (0.0, 1.0),
+    "RAMP": (0.0, 1.0),
+    "RAMPDOWN": (0.0, 1.0),
+    "WEIGHT": (0.0, 10.0**6),
+    "LABEL_WEIGHT": (0.0, 10.0**6),
+    "CONSISTENCY": (0.0, 10.0**6),
+    "TEMPERATURE": (0.01, 100.0),
+    "KEEP": (0.0, 1.0),
+    "SMALL_LOSS": (0.0, 1.0),
+    "AGREEMENT": (0.0, 10.0**4),
+    "LABEL_VIEWS": (1, 100),
 }
 
 
@@ -239,9 +288,13 @@ def load(path: str | Path, overrides: Mapping[str, Any] | None = None) -> CfgNod
     for key, value in (overrides or {}).items():
         changes |= dict(_flatten(_nested(key, value), "overrides: ", DEFAULTS))
     tree = copy.deepcopy(DEFAULTS)
-    variant = changes.get("METHOD.VARIANT", tree["METHOD"]["VARIANT"])
-    tree["METHOD"] |= copy.deepcopy(VARIANTS[variant])
-    for key, value in changes.items():
+    variant, name = (changes.get(f"METHOD.{key}", tree["METHOD"][key]) for key in ("VARIANT", "NAME"))
+    if name not in _OF_VARIANT.get(variant, (name,)):
+        raise ConfigError(
+            f"{path}: METHOD.NAME {name} has no variant {variant!r}; {', '.join(_OF_VARIANT[variant])} have"
+        )
+    preset = {f"METHOD.{key}": copy.deepcopy(value) for key, value in VARIANTS[variant].items()}
+    for key, value in (preset | changes).items():
         node = tree
         *sections, name = key.split(".")
         for section in sections:

@@ -57,8 +57,8 @@ _LOSSES = {
     "imitation": "imitation (student)",
     "pseudo": "pseudo-labels (teacher)",
     "unlabeled": "unlabeled images",
+    "sifted": "labels and sifted pseudo-labels",
     "consistency": "consistency with the average",
-    "teacher": "labeled images (teacher)",
 }
 
 

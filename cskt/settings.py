@@ -22,12 +22,28 @@ from cskt.data.zoo import write_zoo
 from cskt.errors import ConfigError, DataError
 from cskt.heatmaps import CODECS, Codec
 from cskt.landmarks import SCHEMES, Scheme, SharedLandmarks, shared_landmarks
-from cskt.methods.meta_cskt import MetaCSKT, Options
+from cskt.methods import fixmatch, mean_teacher, meta_cskt, pseudo_label, scarcenet, uda
+from cskt.methods.fixmatch import FixMatch
+from cskt.methods.mean_teacher import MeanTeacher
+from cskt.methods.meta_cskt import MetaCSKT
+from cskt.methods.pseudo_label import PseudoLabel
+from cskt.methods.scarcenet import ScarceNet
 from cskt.methods.selection import BestOnLabels
 from cskt.methods.supervised import Supervised, Surroundings
+from cskt.methods.uda import UDA
 from cskt.models import LandmarkNet, checkpoints, pick_device, pick_precision
 from cskt.predict import predict, score
 from cskt.training import Method, learning_rate
+
+# METHOD.NAME -> the method and its options
+METHODS = {
+    "meta_cskt": (MetaCSKT, meta_cskt.Options),
+    "pseudo_label": (PseudoLabel, pseudo_label.Options),
+    "uda": (UDA, uda.Options),
+    "fixmatch": (FixMatch, fixmatch.Options),
+    "scarcenet": (ScarceNet, scarcenet.Options),
+    "mean_teacher": (MeanTeacher, mean_teacher.Options),
+}
 
 
 class Setting:
@@ -238,20 +254,31 @@ class Setting:
             categories: of each unlabeled image, by `mining.categorize`, [N].
         """
         m = self.cfg.METHOD
-        method = METHODS[m.NAME](self, few_shot, labeled, unlabeled, categories)
+        kind, options = METHODS[m.NAME]
+        own = {**m, **m.get(m.NAME.upper(), {})}
+        options = options(**{field.name: own[field.name.upper()] for field in fields(options)})
+        if m.NAME == "meta_cskt":
+            kept, positive = self._mined(categories)
+            method = MetaCSKT(few_shot, labeled, unlabeled.subset(kept), positive, self.around, options,
+                              self.views(m.AUGMENT))  # fmt: skip
+        else:
+            # mining belongs to Meta-CSKT: the others take all unlabeled images
+            views = self.views(m.AUGMENT)
+            if own.get("STRONG") == "colors":
+                strong = self.views()["strong"]
+                views["strong"] = Augmentation(color=strong.color, cutout=strong.cutout)
+            method = kind(few_shot, labeled, unlabeled, self.around, options, views)
         if m.SELECT != "last":
             method = BestOnLabels(method, m.SELECT_STEPS, self._error_on(m.SELECT))
         return method, self._loop(m.STEPS, m.LR, m.WARMUP, m.DEAD_STEPS)
 
-    def _meta_cskt(self, few_shot, labeled, unlabeled, categories) -> MetaCSKT:
+    def _mined(self, categories: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of the unlabeled images that Meta-CSKT takes, and which of those are positives."""
         m = self.cfg.METHOD
-        kept = np.arange(len(unlabeled))
+        kept = np.arange(len(categories))
         if m.EXCLUDE_NEGATIVES:
             kept = np.flatnonzero(categories != "hard_negative")
-        positive = (categories[kept] == "positive") & m.INCLUDE_POSITIVES
-        options = Options(**{field.name: m[field.name.upper()] for field in fields(Options)})
-        return MetaCSKT(few_shot, labeled, unlabeled.subset(kept), positive, self.around, options,
-                        self.views(m.AUGMENT))  # fmt: skip
+        return kept, (categories[kept] == "positive") & m.INCLUDE_POSITIVES
 
     def _error_on(self, role: str) -> Callable[[LandmarkNet], float]:
         """NME of a network on the labels of a role."""
@@ -263,12 +290,6 @@ class Setting:
             return learning_rate(step, steps, peak, warmup, dead)
 
         return {"steps": steps, "rate": rate, "seed": self.cfg.SEED}
-
-
-# METHOD.NAME -> from (setting, few-shot network, labeled set, unlabeled set, categories) to the method
-METHODS = {
-    "meta_cskt": Setting._meta_cskt,
-}
 
 
 def _scheme(name: str, key: str, folder: Path = config.PROJECT) -> Scheme:

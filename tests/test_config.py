@@ -8,7 +8,7 @@ from yacs.config import CfgNode
 
 from cskt import config
 from cskt.errors import ConfigError
-from cskt.methods.meta_cskt import Options
+from cskt.settings import METHODS
 
 PARAMS = sorted((config.PROJECT / "params").glob("*.yaml"))
 
@@ -182,8 +182,14 @@ def test_every_default_passes_its_own_check(tmp_path):
 
 
 def test_the_defaults_of_the_options_stand_in_the_tree():
-    for name, value in vars(Options()).items():
-        assert config.DEFAULTS["METHOD"][name.upper()] == value, name
+    for name, (_, options) in METHODS.items():
+        section = config.DEFAULTS["METHOD"] | config.DEFAULTS["METHOD"].get(name.upper(), {})
+        for option, value in vars(options()).items():
+            assert section[option.upper()] == value, f"{name}: {option}"
+
+
+def test_every_method_can_be_chosen_and_no_other():
+    assert config._CHOICES["METHOD.NAME"] == tuple(METHODS)
 
 
 def test_the_published_variant_names_every_fault_of_the_method():
@@ -213,6 +219,21 @@ def test_the_published_variant_names_every_fault_of_the_method():
     # the sizes of the published runs (spec 1.10) are the setting's
     assert (method.STEPS, method.LR, method.BATCH_LABELED, method.BATCH_UNLABELED) == (10_000, 1e-4, 4, 16)
     assert (method.UPDATE_STEPS, method.SELECT_STEPS) == (600, 500)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_is_published_only_if_the_authors_ran_it(name):
+    overrides = {"METHOD.VARIANT": "published", "METHOD.NAME": name}
+    if name in ("meta_cskt", "uda", "fixmatch"):
+        method = config.load("params/zoo.yaml", overrides | {"METHOD.FIXMATCH.WEIGHT": 2}).METHOD
+        # spec 3.1: no threshold, no average, hard targets, no geometry in the strong views; UDA with a teacher
+        assert (method.FIXMATCH.CONFIDENCE, method.UDA.CONFIDENCE, method.EMA) == (0.0, 0.0, 0.0)
+        assert (method.UDA.TARGET, method.UDA.LABELS) == ("hard", "teacher")
+        assert method.UDA.STRONG == method.FIXMATCH.STRONG == "colors"
+        assert method.FIXMATCH.WEIGHT == 2.0 and method.UDA.TEMPERATURE == 0.4, "beside the variant"
+    else:
+        with pytest.raises(ConfigError, match=f"METHOD.NAME {name} has no variant 'published'; meta_cskt, uda, fix"):
+            config.load("params/zoo.yaml", overrides)
 
 
 def test_no_params_file_holds_a_path_of_a_machine():

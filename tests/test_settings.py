@@ -18,7 +18,7 @@ from cskt.errors import ConfigError, DataError
 from cskt.methods.meta_cskt import MetaCSKT
 from cskt.methods.selection import BestOnLabels
 from cskt.models import LandmarkNet, checkpoints
-from cskt.settings import Setting
+from cskt.settings import METHODS, Setting
 from cskt.species import species_of
 
 LISTS = {
@@ -282,6 +282,34 @@ def test_mining_can_be_taken_apart(setting):
 def test_the_rate_has_the_published_dead_steps(setting):
     _, loop = method(setting, METHOD__VARIANT="published", METHOD__SELECT="last", METHOD__STEPS=10_000, METHOD__LR=1e-4)
     assert [loop["rate"](step) for step in (0, 49, 50, 5000)] == pytest.approx([0, 0, 0.99994e-4, 0.5e-4], abs=1e-9)
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name != "meta_cskt"])
+def test_a_baseline_takes_all_unlabeled_images_and_its_own_section(setting, name):
+    found, loop = method(setting, METHOD__NAME=name, METHOD__STEPS=77, METHOD__EMA=0.5)
+    kind, options = METHODS[name]
+    assert type(found) is kind and type(found.options) is options
+    assert numbers(found.batches.more) == [0, 1, 2, 3, 4], "mining belongs to Meta-CSKT"
+    assert (found.options.steps, found.options.batch_unlabeled, found.options.ema) == (77, 2, 0.5)
+    assert (loop["steps"], loop["seed"]) == (77, 0)
+    assert found.batches.views == setting().views()
+
+
+def test_an_option_of_one_method_is_no_option_of_another(setting):
+    found, _ = method(setting, METHOD__NAME="fixmatch", METHOD__FIXMATCH__CONFIDENCE=0.25)
+    assert found.options.confidence == 0.25
+    found, _ = method(setting, METHOD__NAME="uda", METHOD__FIXMATCH__CONFIDENCE=0.25)
+    assert found.options.confidence == 0.5
+
+
+@pytest.mark.parametrize("name", ["fixmatch", "uda"])
+def test_the_released_baselines_know_no_geometry(setting, name):
+    found, _ = method(setting, METHOD__NAME=name, METHOD__VARIANT="published", METHOD__SELECT="last")
+    strong = setting().views()["strong"]
+    plain = Augmentation()
+    assert strong.color and strong.cutout
+    expected = {"labeled": plain, "weak": plain, "strong": Augmentation(color=strong.color, cutout=strong.cutout)}
+    assert {name: found.batches.views[name] for name in expected} == expected
 
 
 @pytest.mark.parametrize("role", ["val", "test"])

@@ -306,8 +306,7 @@ def labeled_batch(
     device: torch.device,
 ) -> LabeledBatch:
     """Views of labeled crops, each with its landmarks."""
-    view = random_view(len(indices), data.size, augmentation, generator).to(device)
-    images = _picture(data, indices, view, augmentation, generator, device)
+    images, view = one_view(data, indices, augmentation, generator, device)
     landmarks = data.landmarks_crop[indices].to(device)
     landmarks = view_landmarks(landmarks, view, data.scheme.flip_permutation)
     return LabeledBatch(images, landmarks, torch.as_tensor(indices))
@@ -325,6 +324,18 @@ def unlabeled_batch(
     views = [random_view(len(indices), data.size, a, generator).to(device) for a in (weak, strong)]
     images = [_picture(data, indices, v, a, generator, device) for v, a in zip(views, (weak, strong), strict=True)]
     return UnlabeledBatch(*images, *views, torch.as_tensor(indices))
+
+
+def one_view(
+    data: UnlabeledSet,
+    indices: np.ndarray,
+    augmentation: Augmentation,
+    generator: torch.Generator,
+    device: torch.device,
+) -> tuple[torch.Tensor, View]:
+    """A view of each crop: the images [B, 3, size, size] from 0 to 1, and how they were taken."""
+    view = random_view(len(indices), data.size, augmentation, generator).to(device)
+    return _picture(data, indices, view, augmentation, generator, device), view
 
 
 def plain_images(data: UnlabeledSet, indices: np.ndarray, device: torch.device) -> torch.Tensor:
