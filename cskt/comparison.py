@@ -26,6 +26,7 @@ NAMES = {
     "few_shot": "few-shot only",
     "meta_cskt_published": "Meta-CSKT, published",
     "meta_cskt_corrected": "Meta-CSKT, corrected",
+    "meta_cskt_improved": "Meta-CSKT, improved",
     "supervised": "fully supervised",
 }
 

@@ -35,6 +35,7 @@ _SERIES = [
     (PALETTE["orange"], (0, (6, 2, 1, 2, 1, 2)), "v"),
     (PALETTE["sky"], (0, (1, 1)), "P"),
     (PALETTE["grey"], (0, (8, 3)), "X"),
+    (PALETTE["black"], (0, (3, 1, 1, 1)), "*"),
 ]
 # the same in every figure: run -> its place in _SERIES
 _RUNS = {
@@ -44,6 +45,7 @@ _RUNS = {
     "few_shot": 1,
     "meta_cskt_published": 3,
     "meta_cskt_corrected": 0,
+    "meta_cskt_improved": 7,
     "supervised": 2,
 }
 _CATEGORIES = {

@@ -113,9 +113,25 @@ def random_views(
     zoom = torch.exp((2 * draw[:, 1] - 1) * math.log1p(scale))
     move = (2 * draw[:, 2:4] - 1) * shift * size
     flipped = draw[:, 4] < flip
+    return _views(size, angle, zoom, move, flipped), flipped
+
+
+def turned_views(count: int, size: int, turn: float, mirrored: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same transform for each of `count` frames: a turn about the center, in degrees, of the frame or its mirror.
+
+    Returns:
+        as `random_views`.
+    """
+    flipped = torch.full((count,), mirrored)
+    angle = torch.full((count,), math.radians(turn))
+    return _views(size, angle, torch.ones(count), torch.zeros(count, 2), flipped), flipped
+
+
+def _views(size, angle, zoom, move, flipped):
+    """Matrices [B, 2, 3]: a mirror image where `flipped`, then a turn and a zoom about the center, then a move."""
     center = (size - 1) / 2
     cos, sin = zoom * angle.cos(), zoom * angle.sin()
     sign = torch.where(flipped, -1.0, 1.0)
     linear = torch.stack([cos * sign, -sin, sin * sign, cos], dim=-1).reshape(-1, 2, 2)
     offset = center + move - (linear @ torch.full((2,), center))
-    return torch.cat([linear, offset[..., None]], dim=-1), flipped
+    return torch.cat([linear, offset[..., None]], dim=-1)

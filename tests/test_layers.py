@@ -16,7 +16,7 @@ FLOORS = {
     **dict.fromkeys(("config", "geometry", "heatmaps", "landmarks", "metrics", "shapes", "species", "tables"), 0),
     **dict.fromkeys(("data", "grids", "models"), 1),
     "predict": 2,
-    **dict.fromkeys(("comparison", "drawing", "mining", "training"), 3),
+    **dict.fromkeys(("comparison", "consensus", "drawing", "mining", "training"), 3),
     **dict.fromkeys(("methods", "released"), 4),
     "settings": 5,
     **dict.fromkeys(("figures", "galleries", "notebooks", "runs", "widgets"), 6),
