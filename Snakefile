@@ -13,7 +13,7 @@
 # profiles/default/config.yaml.
 #
 # --config setting=zoo   seeds=1 (3 for other settings)   grids=suite,sweeps (in place of the usual ones)
-#          gpu=1 (each job asks for one)
+#          gpu=1 (each job asks for one)   gaps=1 (nothing but the tables and figures, of the runs that are there)
 
 import os
 import shutil
@@ -29,15 +29,17 @@ workdir: workflow.basedir
 
 SETTINGS = sorted(name.removesuffix(".yaml") for name in os.listdir("params") if name.endswith(".yaml"))
 try:
-    RUNS = grids.read("params/grids", SETTINGS)
+    RUNS = grids.read("params/grids")
 except ConfigError as error:
     raise WorkflowError(str(error))
 GRIDS = {entry.grid for entry in RUNS.values()}
-# the grids that a plain call makes of a setting (of one that is not named here: the suite), and those of the paper
+# the grids that a plain call makes of a setting, those of one that is not named here, and those of the paper
 PLAIN = {"zoo": GRIDS - {"components", "sweeps", "budget"}}
+OTHERS = {"suite", "horse"}
 PAPER = dict.fromkeys(["animalpose", "animalpose_unknown"], GRIDS)
 
 SETTING = config.get("setting", "zoo")
+GAPS = "gaps" in config
 # each job asks for one GPU where there is one (`make reproduce` says how many there are); `gpu=1` asks for one
 # where this process sees none, on the front end of a cluster
 GPU = int(config.get("gpu", shutil.which("nvidia-smi") is not None and os.system("nvidia-smi > /dev/null 2>&1") == 0))
@@ -48,7 +50,7 @@ if SETTING not in SETTINGS:
 
 def runs(setting, plan):
     """The runs of a setting that belong to the grids of a plan, or to those that --config names."""
-    chosen = config["grids"].split(",") if "grids" in config else plan.get(setting, ["suite"])
+    chosen = config["grids"].split(",") if "grids" in config else plan.get(setting, OTHERS)
     return [entry for entry in RUNS.values() if entry.grid in chosen and entry.is_of(setting)]
 
 
@@ -59,47 +61,60 @@ def summaries(setting, entry, seed=None):
     return expand(f"{entry.folder}/summary.json", setting=setting, seed=seeds)
 
 
+def targets(plan, *settings):
+    """What a call makes."""
+    made = [(setting, entry) for setting in settings for entry in runs(setting, plan) if entry.shows or not GAPS]
+    return sum([summaries(setting, entry) for setting, entry in made], [])
+
+
 def needed(entry, wildcards):
     """The summaries a run needs: those of its own seed, or of all seeds where it has none itself."""
     needs = [f"{wildcards.setting}/{need}".split("/")[-2:] for need in entry.needs]
     files = [summaries(setting, RUNS[run], wildcards.get("seed")) for setting, run in needs]
     shown = [run for run in runs(wildcards.setting, PLAIN | PAPER) if run.grid in entry.shows and run is not entry]
-    return sum(files + [summaries(wildcards.setting, run) for run in shown], [])
+    files += [summaries(wildcards.setting, run) for run in shown]
+    return [file for file in sum(files, []) if not GAPS or os.path.exists(file)]
 
 
 rule all:
     input:
-        [summaries(SETTING, entry) for entry in runs(SETTING, PLAIN)],
+        targets(PLAIN, SETTING),
 
 
 rule animalpose_paper:
     input:
-        [summaries(setting, entry) for setting in PAPER for entry in runs(setting, PAPER)],
+        targets(PAPER, *PAPER),
 
 
 for entry in RUNS.values():
+    if entry.shows or not GAPS:
 
-    rule:
-        name:
-            entry.name
-        input:
-            f"notebooks/{entry.notebook}.ipynb",
-            "params/{setting}.yaml",
-            partial(needed, entry),
-        output:
-            f"{entry.folder}/summary.json",
-        log:
-            f"{entry.folder}/log.txt",
-        wildcard_constraints:
-            setting="|".join(SETTINGS),
-            seed=r"\d+",
-        # one thread per job and one job per core is quickest; see docs/architecture.md
-        threads: 1
-        resources:
-            gpu=GPU,
-        params:
-            options=entry.options,
-            folder=entry.folder,
-        shell:
-            "OMP_NUM_THREADS={threads} {sys.executable} -m cskt run {input[0]} --config {input[1]}"
-            " {params.options} --out {params.folder}"
+        rule:
+            name:
+                entry.name
+            input:
+                f"notebooks/{entry.notebook}.ipynb",
+                "params/{setting}.yaml",
+                partial(needed, entry),
+            output:
+                f"{entry.folder}/summary.json",
+            log:
+                f"{entry.folder}/log.txt",
+            wildcard_constraints:
+                setting="|".join(SETTINGS),
+                seed=r"\d+",
+            # one thread per job and one job per core is quickest; see docs/architecture.md
+            threads: 1
+            resources:
+                gpu=GPU,
+            params:
+                options=entry.options,
+                folder=entry.folder,
+            shell:
+                "OMP_NUM_THREADS={threads} {sys.executable} -m cskt run {input[0]} --config {input[1]}"
+                " {params.options} --out {params.folder}"
+
+
+onerror:
+    print("What failed has left failed.ipynb and log.txt in its folder, and is taken up again by the same call.")
+    print("With --config gaps=1 that call makes the tables and figures of all the rest.")

@@ -45,7 +45,7 @@ DEFAULTS = {
         "SCHEME": "animalweb9",  # landmark scheme: a name of cskt.landmarks.SCHEMES, or a YAML file (docs/own_data.md)
         "ZOO_IMAGES": 0,  # above 0: the procedural zoo is drawn into ROOT, with that many pictures
         "TRAIN": ["splits/train.txt"],  # the labels of all of these serve the fully supervised line alone
-        "LABELED": "splits/labeled_40.txt",  # list of the few labeled images, all of them in TRAIN
+        "LABELED": "splits/labeled_40.txt",  # list of the few labeled images, all of TRAIN; may lie in outputs/ instead
         "UNLABELED": ["splits/unlabeled.txt"],  # read without their landmarks
         "UNLABELED_ROOT": "",  # another folder that these are in, of AnimalWeb's layout
         "VAL": ["splits/val.txt"],  # for choices that a person makes; no run looks at it

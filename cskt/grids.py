@@ -64,12 +64,11 @@ class Entry:
         return not self.settings or setting in self.settings
 
 
-def read(folder: str | Path, settings: Collection[str]) -> dict[str, Entry]:
+def read(folder: str | Path = config.PROJECT / "params" / "grids") -> dict[str, Entry]:
     """Read all grids of a folder.
 
     Args:
-        folder: holds the `.yaml` files; a file's name is the grid's.
-        settings: the names of all settings.
+        folder: holds the `.yaml` files, a file's name is the grid's; the params files of the settings are beside it.
 
     Returns:
         Name of a run -> its entry, in the order of the files' names and of the entries in each.
@@ -84,6 +83,7 @@ def read(folder: str | Path, settings: Collection[str]) -> dict[str, Entry]:
             if name in entries:
                 raise ConfigError(f"{file}: run {name} is already one of the grid {entries[name].grid}")
             entries[name] = _entry(name, keys, file)
+    settings = {file.stem for file in Path(folder).parent.glob("*.yaml")}
     grids = {entry.grid for entry in entries.values()}
     for entry in entries.values():
         where = f"{folder}/{entry.grid}.yaml: {entry.name}: "

@@ -96,7 +96,8 @@ class Setting:
         """
         d = self.cfg.DATA
         if role == "labeled":
-            faces = self._listed(d.LABELED) if d.FORMAT == "coco" else self._animals([d.LABELED], role)
+            file = self._labeled_list
+            faces = self._listed(file) if d.FORMAT == "coco" else self._animals([str(file)], role)
         elif role in ("val", "test"):
             faces = self._animals(d[role.upper()], role)
         elif role == "train":
@@ -138,9 +139,16 @@ class Setting:
             faces = self._animals(d.UNLABELED, "unlabeled", labels=False)
         return faces if d.TRANSDUCTIVE else faces.without(self._held_out, "validation or test image")
 
-    def _listed(self, file: str) -> Annotations:
+    @property
+    def _labeled_list(self) -> Path:
+        """DATA.LABELED: a file of the data set, or else one of the project, such as a run's."""
+        file = config.resolve(self.cfg.DATA.ROOT) / self.cfg.DATA.LABELED
+        drawn = config.resolve(self.cfg.DATA.LABELED)
+        return drawn if drawn.is_file() and not file.is_file() else file
+
+    def _listed(self, file: Path) -> Annotations:
         """The images of a list file, all of which DATA.TRAIN must hold."""
-        listed = read_list(config.resolve(self.cfg.DATA.ROOT) / file)
+        listed = read_list(file)
         faces = self._animals(self.cfg.DATA.TRAIN, "labeled").select(listed.line_of)
         repeated = faces.table["image"].isin([name for name, _ in listed.repeats])
         return faces.reporting(faces.table[repeated], "listed more than once, used once")

@@ -9,8 +9,7 @@ from cskt import config, grids
 from cskt.errors import ConfigError
 
 PARAMS = Path(__file__).resolve().parents[1] / "params"
-SETTINGS = sorted(file.stem for file in PARAMS.glob("*.yaml"))
-RUNS = grids.read(PARAMS / "grids", SETTINGS)
+RUNS = grids.read()
 
 FIRST = "few_shot: {notebook: 04_few_shot}\n"
 
@@ -20,9 +19,12 @@ def read(tmp_path):
     """Return a function that writes the given grids and reads them, with the settings zoo and macaque."""
 
     def write_and_read(**contents):
+        (tmp_path / "grids").mkdir()
+        for setting in ("zoo", "macaque"):
+            (tmp_path / f"{setting}.yaml").touch()
         for name, content in contents.items():
-            (tmp_path / f"{name}.yaml").write_text(content)
-        return grids.read(tmp_path, ("zoo", "macaque"))
+            (tmp_path / "grids" / f"{name}.yaml").write_text(content)
+        return grids.read(tmp_path / "grids")
 
     return write_and_read
 
