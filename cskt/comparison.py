@@ -4,7 +4,7 @@ A scores table has one row per image (`predict.score`); a long one holds those o
 run and seed (`runs.collect_tables`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -28,6 +28,20 @@ NAMES = {
     "meta_cskt_corrected": "Meta-CSKT, corrected",
     "meta_cskt_improved": "Meta-CSKT, improved",
     "supervised": "fully supervised",
+    "ls": "L_s: labels alone",
+    "ls_lu": "+ L_u: student imitates teacher",
+    "ls_lu_lf": "+ L_f: feedback",
+    "ls_lu_lf_negatives": "+ hard negatives excluded",
+    "without_imitation": "without L_u: teacher alone",
+    "without_feedback": "without feedback",
+    "without_exclusion": "without excluding negatives",
+    "without_pull": "without pull on the teacher",
+    "without_augmentation": "without augmentation",
+    "without_averaging": "without averaged weights",
+    "sharpened_targets": "sharpened targets",
+    "feedback_raw": "feedback raw",
+    "feedback_noise": "feedback replaced by noise",
+    "pool_capped": "pool capped at 40 images",
 }
 
 
@@ -163,6 +177,73 @@ def compare(scores: pd.DataFrame, baseline: str = "few_shot", bound: str = "supe
     return in_order(pd.DataFrame(rows))
 
 
+def against(scores: pd.DataFrame, references: Mapping[str, str | None], seed: int = 0) -> pd.DataFrame:
+    """Put each run beside one other run, the one that it is to be judged by.
+
+    Args:
+        scores: a long scores table with a group column; those of these runs on the same images.
+        references: run -> the run it is held against, or None.
+        seed: of the resamples.
+
+    Returns:
+        One row per run and group (all, then those of known and unknown that occur in the scores), in the order of
+        `references`: run, group, reference;
+        images and seeds (counts), nme with the ends of its interval, nme_sd, as `compare` gives them;
+        difference: nme minus the reference's, below 0 where the run is the better, with the ends of its paired 95 %
+        interval over images, the p-value of the paired test, and difference_sd, the standard deviation over seeds.
+        These are over the seeds that both have, errors averaged over them.
+        NaN where a run or its reference is not there.
+
+    Raises:
+        DataError: two of these runs did not score the same images.
+    """
+    groups = [group for group in GROUPS if group == "all" or (scores["group"] == group).any()]
+    scores = scores[scores["run"].isin({*references, *references.values()})]
+    _check_same_images(scores)
+    rows = []
+    for run, reference in references.items():
+        for group in groups:
+            part = scores if group == "all" else scores[scores["group"] == group]
+            own, other = part[part["run"] == run], part[part["run"] == reference]
+            row = {"run": run, "group": group, "reference": reference}
+            if len(own):
+                row |= _summary(own, seed)
+            if common := set(own["seed"]) & set(other["seed"]):
+                row |= _difference(own[own["seed"].isin(common)], other[other["seed"].isin(common)], seed)
+            rows.append(row)
+    columns = ["run", "group", "reference", "images", "seeds", "nme", "nme_low", "nme_high", "nme_sd",
+               "difference", "difference_low", "difference_high", "p_value", "difference_sd"]  # fmt: skip
+    return pd.DataFrame(rows).reindex(columns=columns)
+
+
+def ladder(scores: pd.DataFrame, order: Sequence[str], seed: int = 0) -> pd.DataFrame:
+    """Put each run beside the one before it: the rows of an ablation, of which each adds something to the last.
+
+    Args:
+        scores: a long scores table with a group column.
+        order: the runs, from the first row to the last.
+        seed: of the resamples.
+
+    Returns:
+        See `against`.
+    """
+    return against(scores, dict(zip(order, [None, *order], strict=False)), seed)
+
+
+def _difference(own: pd.DataFrame, other: pd.DataFrame, seed: int) -> dict[str, float]:
+    """How much lower (below 0) or higher one run's errors are than another's of the same images and seeds."""
+    errors, others = (seed_average(part).sort_values("image")["nme"].to_numpy() for part in (own, other))
+    low, high = metrics.paired_interval(errors, others, seed)
+    by_seed = own.groupby("seed")["nme"].mean() - other.groupby("seed")["nme"].mean()
+    return {
+        "difference": float(np.nanmean(errors - others)),
+        "difference_low": low,
+        "difference_high": high,
+        "p_value": metrics.paired_test(errors, others, seed),
+        "difference_sd": by_seed.std(ddof=1),
+    }
+
+
 def _summary(scores: pd.DataFrame, seed: int) -> dict[str, float]:
     """The numbers of one run and group."""
     by_seed = pd.DataFrame([summarize(part, seed) for _, part in scores.groupby("seed")])
@@ -190,6 +271,8 @@ def _reduction(errors: np.ndarray, baseline: np.ndarray, seed: int) -> dict[str,
 
 def _check_same_images(scores: pd.DataFrame) -> None:
     scored = {key: set(own["image"][own["nme"].notna()]) for key, own in scores.groupby(["run", "seed"], sort=False)}
+    if not scored:
+        return
     (first, images), *others = scored.items()
     for (run, seed), own in others:
         if odd := sorted(own ^ images):

@@ -14,7 +14,7 @@ fixmatch:                      # name of the run: outputs/<setting>/fixmatch/see
 import difflib
 import json
 import shlex
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,16 @@ def read(folder: str | Path = config.PROJECT / "params" / "grids") -> dict[str, 
         for setting in entry.settings:
             _known(setting, settings, f"{where}settings: no setting {setting!r}")
     return entries
+
+
+def runs_of(entries: Mapping[str, Entry], grid: str, setting: str) -> list[str]:
+    """The runs of a grid that a setting has, those of one per seed, in the grid's order."""
+    return [e.name for e in entries.values() if e.grid == grid and e.per_seed and e.is_of(setting)]
+
+
+def values_of(entries: Mapping[str, Entry], key: str, setting: str) -> dict[str, Any]:
+    """Name of a run -> its override of a key, of all runs of a setting that have one."""
+    return {e.name: e.overrides[key] for e in entries.values() if key in e.overrides and e.is_of(setting)}
 
 
 def _entry(name: str, keys: Any, file: Path) -> Entry:

@@ -13,6 +13,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -216,12 +217,13 @@ def upstream(run_dir: str | Path, run: str, file: str = "checkpoint.pt") -> Path
     )
 
 
-def collect_tables(folder: str | Path, name: str) -> "pd.DataFrame":
+def collect_tables(folder: str | Path, name: str, only: Collection[str] | None = None) -> "pd.DataFrame":
     """Read one table of all finished runs of a setting that have it.
 
     Args:
         folder: the setting's folder (`setting_folder`).
         name: the table's file name without `.csv`.
+        only: the names of the runs wanted; if None, all.
 
     Returns:
         The tables' rows one below the other, sorted by run and seed, with the columns `run` and `seed` before theirs.
@@ -233,8 +235,8 @@ def collect_tables(folder: str | Path, name: str) -> "pd.DataFrame":
 
     tables = []
     for run_dir in _finished(Path(folder)):
-        if (run_dir / f"{name}.csv").exists():
-            summary = json.loads((run_dir / "summary.json").read_text())
+        summary = json.loads((run_dir / "summary.json").read_text())
+        if (run_dir / f"{name}.csv").exists() and (only is None or summary["run"] in only):
             table = pd.read_csv(run_dir / f"{name}.csv")
             table.insert(0, "run", summary["run"])
             table.insert(1, "seed", summary["seed"])

@@ -2,10 +2,8 @@
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from cskt import budget
-from cskt.errors import DataError
 
 FACES = pd.DataFrame({"species": ["cat"] * 30 + ["cow"] * 20 + ["dog"] * 5 + ["owl"] * 40})
 FACES["image"] = [f"{species}_{k}.jpg" for k, species in enumerate(FACES["species"])]
@@ -34,14 +32,13 @@ def test_a_smaller_list_is_part_of_a_larger_one_and_seeds_draw_differently():
 
 
 def test_each_image_of_a_species_is_drawn_as_often_as_another():
-    drawn = pd.Series([name for seed in range(600) for name in draw(seed, ["cow"], [10])[10]]).value_counts()
-    # 300 expected for each of the twenty, with a standard deviation of 12
-    assert len(drawn) == 20 and drawn.between(240, 360).all()
+    drawn = pd.Series([name for seed in range(200) for name in draw(seed, ["cow"], [10])[10]]).value_counts()
+    # 100 expected for each of the twenty, with a standard deviation of 7
+    assert len(drawn) == 20 and drawn.between(65, 135).all()
 
 
-def test_too_few_images_are_told():
-    with pytest.raises(DataError, match="a list of 10 images of dog: there are 5"):
-        draw(0, ["dog"], [10])
+def test_a_list_for_which_there_are_too_few_images_is_left_out():
+    assert draw(0, ["dog"], [5, 6]).keys() == {5}
 
 
 def test_classes_go_by_the_error_not_by_the_name():

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cskt import comparison
+from cskt import comparison, metrics
 from cskt.data.table import Annotations, with_landmarks
 from cskt.errors import DataError
 from cskt.landmarks import SCHEMES, Scheme, shared_landmarks
@@ -125,3 +125,56 @@ def test_runs_that_scored_different_images_are_refused():
     scores = SCORES.drop(index=SCORES.index[-1])
     with pytest.raises(DataError, match=r"run supervised, seed 0 and run few_shot, seed 0 .* different images \('d'\)"):
         comparison.compare(scores)
+
+
+# --- each run beside another
+
+
+def test_each_row_of_a_ladder_is_held_against_the_row_above():
+    rows = comparison.ladder(SCORES, ["few_shot", "meta_cskt_corrected", "supervised"]).set_index(["run", "group"])
+    assert rows.index[:3].tolist() == [("few_shot", "all"), ("few_shot", "known"), ("few_shot", "unknown")]
+    first = rows.loc[("few_shot", "unknown")]
+    assert first["nme"] == pytest.approx(0.5) and first[["difference", "p_value"]].isna().all()
+    second = rows.loc[("meta_cskt_corrected", "unknown")]
+    assert second["reference"] == "few_shot"
+    assert second["difference"] == pytest.approx(0.25 - 0.5)
+    # images c and d, over seeds: 0.15 - 0.4 and 0.35 - 0.6
+    assert (second["difference_low"], second["difference_high"]) == pytest.approx((-0.25, -0.25))
+    # seeds: 0.2 - 0.4 and 0.3 - 0.6
+    assert second["difference_sd"] == pytest.approx(np.std([-0.2, -0.3], ddof=1))
+    # supervised has seed 0 only, and is held against seed 0 of the row above: 0.1 - 0.2
+    assert rows.loc[("supervised", "unknown"), "difference"] == pytest.approx(-0.1)
+    assert np.isnan(rows.loc[("supervised", "unknown"), "difference_sd"])
+
+
+def test_the_interval_and_the_p_value_of_a_row_are_those_of_the_paired_errors():
+    rng = np.random.default_rng(0)
+    errors = {"a": rng.gamma(2.0, 0.05, 40), "b": rng.gamma(2.0, 0.05, 40)}
+    scores = pd.concat(
+        pd.DataFrame({"run": run, "seed": 0, "image": [f"{k:02d}" for k in range(40)], "species": "cat",
+                      "group": "known", "nme": own}).sample(frac=1, random_state=k)
+        for k, (run, own) in enumerate(errors.items())
+    )  # fmt: skip
+    row = comparison.against(scores, {"b": "a"}, seed=3).set_index("group").loc["known"]
+    assert row["difference"] == pytest.approx((errors["b"] - errors["a"]).mean())
+    assert row["p_value"] == metrics.paired_test(errors["b"], errors["a"], 3)
+    expected = metrics.paired_interval(errors["b"], errors["a"], 3)
+    assert (row["difference_low"], row["difference_high"]) == expected
+
+
+def test_a_row_that_is_not_there_is_a_gap_and_so_is_what_is_held_against_it():
+    rows = comparison.ladder(SCORES, ["few_shot", "missing", "meta_cskt_corrected"])
+    assert rows["run"].unique().tolist() == ["few_shot", "missing", "meta_cskt_corrected"]
+    rows = rows[rows["group"] == "known"].set_index("run")
+    assert rows.loc["missing"].drop(["group", "reference"]).isna().all()
+    assert np.isnan(rows.loc["meta_cskt_corrected", "difference"])
+    assert rows.loc["meta_cskt_corrected", "nme"] == pytest.approx(0.12)
+    nothing = comparison.ladder(SCORES, ["missing", "too"])
+    assert len(nothing) == 6 and nothing["nme"].isna().all()
+
+
+def test_runs_that_are_not_asked_for_do_not_matter():
+    odd = SCORES[SCORES["run"] == "supervised"].iloc[:2]
+    scores = pd.concat([SCORES[SCORES["run"] != "supervised"], odd])
+    expected = comparison.against(SCORES, {"meta_cskt_corrected": "few_shot"})
+    pd.testing.assert_frame_equal(comparison.against(scores, {"meta_cskt_corrected": "few_shot"}), expected)

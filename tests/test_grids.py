@@ -90,3 +90,45 @@ def test_each_run_of_the_project_has_a_notebook_and_a_config(entry):
         for part in key.split("."):
             node = node[part]
         assert node == value
+
+
+def changed(overrides, setting="zoo"):
+    """What a run's config has otherwise than that of the full method."""
+    plain = config.load(PARAMS / f"{setting}.yaml", RUNS["meta_cskt_corrected"].overrides)
+    own = config.load(PARAMS / f"{setting}.yaml", overrides)
+    return {
+        f"{section}.{key}": value
+        for section, node in own.items()
+        if isinstance(node, dict)
+        for key, value in node.items()
+        if value != plain[section][key]
+    }
+
+
+ORDER = [f"METHOD.{key}" for key in config.DEFAULTS["METHOD"]]
+
+
+def test_each_row_of_the_ablation_has_one_part_of_the_full_method_more():
+    parts = {
+        "ls": "METHOD.UNSUPERVISED",
+        "ls_lu": "METHOD.FEEDBACK",
+        "ls_lu_lf": "METHOD.EXCLUDE_NEGATIVES",
+        "ls_lu_lf_negatives": "METHOD.INCLUDE_POSITIVES",
+    }
+    assert grids.runs_of(RUNS, "ablation", "zoo") == list(parts)
+    left_out = list(parts.values())
+    for run in parts:
+        assert list(changed(RUNS[run].overrides)) == sorted(left_out, key=ORDER.index)
+        left_out.pop(0)
+
+
+def test_each_component_and_each_threshold_is_one_change_of_the_full_method():
+    for setting in ("zoo", "animalpose"):
+        for grid in ("components", "sweeps"):
+            for run in grids.runs_of(RUNS, grid, setting):
+                assert len(changed(RUNS[run].overrides, setting)) == 1, run
+    # the published thresholds (spec 1.11) beside the setting's own
+    swept = grids.values_of(RUNS, "MINING.T_NEG", "animalpose")
+    assert sorted({*swept.values(), 0.2}) == [0.1, 0.15, 0.2, 0.3, 0.4, 0.5]
+    swept = grids.values_of(RUNS, "MINING.T_POS", "zoo")
+    assert sorted({*swept.values(), 0.05}) == [0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07]

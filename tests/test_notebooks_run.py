@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cskt import runs
+from cskt import grids, runs
 from cskt.data.zoo import UNKNOWN_SPECIES
 from cskt.predict import summarize
 
@@ -58,6 +58,13 @@ def outputs(tmp_path_factory):
             run_dir = folder / f"meta_cskt_{variant}" / f"seed{seed}"
             execute("06_meta_cskt", run_dir, own | {"METHOD.VARIANT": variant})
     execute("07_evaluate", folder / "evaluate", tiny)
+    # of ablation, sweeps and budget one run each; all others are gaps
+    execute("08_label_lists", folder / "label_lists" / "seed0", tiny)
+    few = {"DATA.LABELED": str(folder / "label_lists" / "seed0" / "hard_10.txt")}
+    execute("04_few_shot", folder / "few_shot_hard_10" / "seed0", tiny | few)
+    for run in ("ls", "t_pos_03"):
+        execute("06_meta_cskt", folder / run / "seed0", tiny | grids.read()[run].overrides)
+    execute("08_ablation", folder / "ablation", tiny)
     return folder
 
 
@@ -65,7 +72,8 @@ def test_every_run_is_done_and_has_figures(outputs):
     table = runs.collect(outputs.name, outputs.parent)
     seeds = table.groupby("run")["seed"].apply(list).to_dict()
     twice = ("few_shot", "supervised", "mining", *(f"meta_cskt_{variant}" for variant in VARIANTS))
-    assert seeds == {run: [0] for run in ("data", "human_model", "evaluate")} | {run: [0, 1] for run in twice}
+    once = ("data", "human_model", "evaluate", "label_lists", "few_shot_hard_10", "ls", "t_pos_03", "ablation")
+    assert seeds == {run: [0] for run in once} | {run: [0, 1] for run in twice}
     for summary in outputs.rglob("summary.json"):
         assert list((summary.parent / "figures").glob("*.png")), summary
 
@@ -123,6 +131,36 @@ def test_the_results_hold_each_method_beside_the_three_lines(outputs):
     few, full = (results.loc[("all", run, "unknown"), "nme"] for run in ("few_shot", "supervised"))
     assert row["reduction"] == pytest.approx(1 - row["nme"] / few)
     assert row["ratio"] == pytest.approx(row["nme"] / full)
+
+
+def test_the_ablation_shows_what_is_there_and_names_what_is_not(outputs):
+    ladder = pd.read_csv(outputs / "ablation" / "ladder.csv").set_index(["run", "group"])
+    scores = pd.read_csv(outputs / "ls" / "seed0" / "scores.csv")
+    assert ladder.loc[("ls", "all"), "nme"] == pytest.approx(scores["nme"].mean())
+    assert ladder.loc[[("ls_lu", "all")], "nme"].isna().all()
+    components = pd.read_csv(outputs / "ablation" / "components.csv").set_index(["run", "group"])
+    both = {
+        run: np.mean([pd.read_csv(outputs / run / f"seed{k}" / "scores.csv")["nme"].mean() for k in (0, 1)])
+        for run in ("meta_cskt_published", "meta_cskt_corrected")
+    }
+    difference = components.loc[("meta_cskt_published", "all"), "difference"]
+    assert difference == pytest.approx(both["meta_cskt_published"] - both["meta_cskt_corrected"])
+    missing = json.loads((outputs / "ablation" / "summary.json").read_text())["missing"]
+    assert {"ls_lu", "without_feedback", "t_neg_10", "few_shot_hard_20"} < set(missing)
+    assert not {"ls", "t_pos_03", "few_shot_hard_10"} & set(missing)
+
+
+def test_label_lists_are_training_images_of_the_species_of_their_class(outputs):
+    folder = outputs / "label_lists" / "seed0"
+    classes = json.loads((folder / "summary.json").read_text())["classes"]
+    errors = json.loads((folder / "summary.json").read_text())["human_nme"]
+    assert max(errors[one] for one in classes["easy"]) < min(errors[one] for one in classes["hard"])
+    hard = (folder / "hard_10.txt").read_text().split()
+    train = (outputs.parent / "zoo" / "splits" / "train.txt").read_text().split()
+    assert len(hard) == 10 and set(hard) < set(train)
+    assert {name.rsplit("_", 1)[0] for name in hard} == set(classes["hard"])
+    labeled = pd.read_csv(outputs / "few_shot_hard_10" / "seed0" / "scores.csv")
+    assert set(labeled.loc[labeled["group"] == "known", "species"]) == set(classes["hard"])
 
 
 def test_a_run_without_what_it_needs_says_which_run_to_make(tmp_path):

@@ -164,5 +164,7 @@ def test_tables_of_all_runs_stand_one_below_the_other(tmp_path, load):
         finished(setting / "few_shot" / f"seed{seed}", load, scores_csv=f"image,nme\na,0.{seed + 1}\n")
     table = runs.collect_tables(runs.setting_folder(setting / "few_shot" / "seed0"), "scores")
     assert table.to_dict("list") == {"run": ["few_shot"] * 2, "seed": [0, 1], "image": ["a", "a"], "nme": [0.1, 0.2]}
+    finished(setting / "other" / "seed0", load, scores_csv="image,nme\na,0.9\n")
+    assert runs.collect_tables(setting, "scores", ["few_shot"]).equals(table)
     with pytest.raises(runs.RunError, match=r"no finished run under .* has a weights"):
         runs.collect_tables(setting, "weights")

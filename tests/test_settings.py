@@ -66,6 +66,19 @@ def numbers(faces):
 # --- faces
 
 
+def test_the_labeled_list_may_be_one_that_a_run_of_the_project_has_drawn(setting, tmp_path, monkeypatch):
+    monkeypatch.setattr(config, "PROJECT", tmp_path)
+    (tmp_path / "outputs").mkdir()
+    (tmp_path / "outputs" / "few.txt").write_text("cat_3.png\n")
+    assert numbers(setting(DATA__LABELED="outputs/few.txt").annotations("labeled")) == [3]
+    # the data set's own comes first
+    (tmp_path / "splits").mkdir()
+    (tmp_path / "splits" / "labeled_40.txt").write_text("cat_3.png\n")
+    assert numbers(setting().annotations("labeled")) == [0, 1]
+    with pytest.raises(DataError, match=r"data/outputs/none\.txt"):
+        setting(DATA__LABELED="outputs/none.txt").annotations("labeled")
+
+
 def test_roles_are_their_lists_without_validation_and_test_images(setting):
     roles = {role: numbers(setting().annotations(role)) for role in ("train", "labeled", "unlabeled", "val", "test")}
     assert roles == {
