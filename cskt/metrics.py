@@ -256,6 +256,44 @@ def paired_test(
     return float(result.pvalue)
 
 
+def crossed_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """Return the interval of the mean of values that vary with the image and with the draw of the training images.
+
+    The variance is that of the mean over images plus that of the mean over draws, each from its own means, and the
+    degrees of freedom are those of the two together: with three draws of which each gives another result, the interval
+    is as wide as three results make it, however many images there are. What images and draws do together is counted
+    in both, so the interval is rather too wide than too narrow.
+
+    Args:
+        values: one row per image, one column per draw, [N, D]; NaN where an image was not part of a draw.
+        level: how often such intervals hold the true mean.
+
+    Returns:
+        Lower and upper end around the mean of the draws' means. Of a single draw they speak of other images alone.
+
+    Raises:
+        ValueError: fewer than two images, or a draw without any.
+
+    Source: Satterthwaite, "An approximate distribution of estimates of variance components", 1946.
+    """
+    values = np.asarray(values, dtype=float)
+    present = ~np.isnan(values)
+    if not present.any(axis=0).all() or present.any(axis=1).sum() < 2:
+        raise ValueError("an interval needs at least two images, and an image in each draw")
+    middle = np.nanmean(values, axis=0).mean()
+    parts = [np.nanmean(values[present.any(axis=1)], axis=1)]
+    if values.shape[1] > 1:
+        parts.append(np.nanmean(values, axis=0))
+    sizes = np.array([len(part) for part in parts])
+    variances = np.array([part.var(ddof=1) for part in parts]) / sizes
+    total = variances.sum()
+    if total == 0:
+        return float(middle), float(middle)
+    freedom = total**2 / (variances**2 / (sizes - 1)).sum()
+    reach = stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(total)
+    return float(middle - reach), float(middle + reach)
+
+
 def _annotated(errors: np.ndarray) -> np.ndarray:
     annotated = np.asarray(errors, dtype=float)
     annotated = annotated[~np.isnan(annotated)]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from cskt import metrics
 
@@ -146,3 +147,37 @@ def test_paired_errors_must_be_of_the_same_images():
 def test_there_is_no_average_of_nothing(measure):
     with pytest.raises(ValueError, match="no image"):
         measure(np.array([np.nan]), 0.1)
+
+
+def test_an_interval_over_a_single_draw_is_students_over_images():
+    values = np.random.default_rng(0).normal(0.1, 0.05, 30)
+    expected = stats.t.interval(0.95, 29, values.mean(), values.std(ddof=1) / 30**0.5)
+    assert metrics.crossed_interval(values[:, None]) == pytest.approx(expected)
+
+
+def test_an_interval_over_draws_of_equal_images_is_students_over_draws():
+    draws = np.array([0.1, 0.2, 0.4])
+    expected = stats.t.interval(0.95, 2, draws.mean(), draws.std(ddof=1) / 3**0.5)
+    assert metrics.crossed_interval(np.tile(draws, (50, 1))) == pytest.approx(expected)
+
+
+def test_a_crossed_interval_holds_the_truth_about_as_often_as_it_says():
+    """Three draws of 40 images, both effects and what they do together; the truth is 0."""
+    rng = np.random.default_rng(0)
+    held = 0
+    for _ in range(1000):
+        draws, images = rng.normal(0, 0.02, 3), rng.normal(0, 0.1, (40, 1))
+        low, high = metrics.crossed_interval(draws + images + rng.normal(0, 0.05, (40, 3)))
+        held += low < 0 < high
+    assert 0.94 < held / 1000 < 0.99
+
+
+def test_a_crossed_interval_is_around_the_mean_of_the_draws_that_an_image_was_part_of():
+    values = np.array([[0.1, np.nan], [0.3, np.nan], [np.nan, 0.6], [np.nan, 0.8], [np.nan, 0.7]])
+    low, high = metrics.crossed_interval(values)
+    assert (low + high) / 2 == pytest.approx((0.2 + 0.7) / 2)
+    constant = np.where(np.isnan(values), np.nan, 0.25)
+    assert metrics.crossed_interval(constant) == (0.25, 0.25)
+    for few in (values[:1], np.full((4, 2), [0.1, np.nan])):
+        with pytest.raises(ValueError, match="at least two images, and an image in each draw"):
+            metrics.crossed_interval(few)
