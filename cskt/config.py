@@ -89,6 +89,16 @@ DEFAULTS = {
     "HUMAN_MODEL": dict(_STEPS),
     "FEW_SHOT": dict(_STEPS),
     "SUPERVISED": {**_STEPS, "STEPS": 1200},  # as many as few-shot training and Meta-CSKT take together
+    # --- knowledge sharing between species --------------------------------------------------------------------------
+    "CONFUSION": {
+        **_STEPS,
+        "STEPS": 200,  # of each fine-tuning of the human model; there are DRAWS of them for each group, and for all
+        "WARMUP": 20,
+        "BY": "family",  # what a group is: family or species
+        "DRAW_SIZE": 40,  # images that a model is fine-tuned on
+        "DRAWS": 3,  # how many times they are drawn
+        "MIN_IMAGES": 60,  # groups with fewer are left out: what is not drawn is what a group is tested on
+    },
     # --- mining ---------------------------------------------------------------------------------------------------
     "MINING": {
         "T_POS": 0.05,  # human disagreement below which an image is positive
@@ -190,6 +200,7 @@ _CHOICES = {
     "MODEL.OUTPUT": ("softmax", "linear"),
     "CODEC": ("subpixel", "published"),
     "TRAIN_ON": ("labeled", "train"),
+    "CONFUSION.BY": ("family", "species"),
     "METHOD.NAME": ("meta_cskt", "pseudo_label", "uda", "fixmatch", "scarcenet", "mean_teacher"),
     "METHOD.VARIANT": tuple(VARIANTS),
     "METHOD.SELECT": ("last", "val", "test"),
@@ -251,6 +262,9 @@ _RANGES = {
     "SMALL_LOSS": (0.0, 1.0),
     "AGREEMENT": (0.0, 10.0**4),
     "LABEL_VIEWS": (1, 100),
+    "DRAW_SIZE": (1, 10**5),
+    "DRAWS": (1, 1000),
+    "MIN_IMAGES": (3, 10**6),
 }
 
 

@@ -301,6 +301,14 @@ def test_a_subset_keeps_each_rows_own():
     assert type(part) is UnlabeledSet and part.scheme is SCHEME
 
 
+def test_a_subset_of_labeled_faces_keeps_their_landmarks():
+    data = labeled_faces(5)
+    part = data.subset(np.array([4, 0]))
+    assert isinstance(part, LabeledSet)
+    assert part.landmarks_crop.equal(data.landmarks_crop[[4, 0]])
+    assert np.array_equal(part.take([1]).numpy(), data.take([0]).numpy())
+
+
 # --- batches
 
 

@@ -125,6 +125,10 @@ class LabeledSet(UnlabeledSet):
         if len(self) == 0:
             raise DataError("a labeled set without an image")
 
+    def subset(self, rows: np.ndarray) -> "LabeledSet":
+        """The given rows only, with their landmarks."""
+        return LabeledSet(**vars(super().subset(rows)), landmarks_crop=self.landmarks_crop[rows])
+
     def joined(self, other: UnlabeledSet, rows: np.ndarray, landmarks_crop: torch.Tensor) -> "LabeledSet":
         """This set and the given rows of another one with (pseudo-)landmarks [n, L, 2] in its plain crops' pixels."""
         return replace(
