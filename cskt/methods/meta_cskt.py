@@ -68,9 +68,8 @@ class Options:
             whole image pixels: fault 4).
         pool_cap: largest number of pseudo-labeled images, drawn at random from the positives; 0: all of them.
         update_steps: steps between two updates of the labeled list from the pool, and of the consensus.
-        teacher_ema: 0, or the decay with which the teacher is also drawn towards the student after each step at the
-            peak learning rate; the drawing falls with the rate. Not in the paper (docs/log.md).
-        lr: the peak learning rate.
+        teacher_ema: 0, or the decay with which the teacher is also drawn towards the student after each step: not in
+            the paper (docs/log.md).
     """
 
     batch_labeled: int = 16
@@ -91,7 +90,6 @@ class Options:
     pool_cap: int = 0
     update_steps: int = 100
     teacher_ema: float = 0.99
-    lr: float = 1e-3
 
 
 class MetaCSKT:
@@ -177,9 +175,8 @@ class MetaCSKT:
 
         if o.ema:
             average_in(self.average, self.student, o.ema)
-        if o.teacher_ema and lr:
-            # where it does not fall with the rate, both go soft in the last hundred steps
-            average_in(self.teacher, self.student, 1 - (1 - o.teacher_ema) * lr / o.lr)
+        if o.teacher_ema:
+            average_in(self.teacher, self.student, o.teacher_ema)
         if o.pool_labels == "visited":
             self._remember(student_maps[n:], unlabeled)
         return {"imitation": imitation.detach(), "labeled": teacher_labeled.detach(), "pseudo": pseudo.detach(),
