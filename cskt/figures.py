@@ -290,7 +290,7 @@ def comparison(results: pd.DataFrame, scores: pd.DataFrame):
     """Draw the error of each method with its interval and its seeds, one panel for known and one for unknown species.
 
     Args:
-        results: by `comparison.compare`.
+        results: by `comparison.compare` or `comparison.against`; a run whose nme is NaN is a gap.
         scores: the long scores table it was made from.
 
     Returns:
@@ -307,13 +307,17 @@ def comparison(results: pd.DataFrame, scores: pd.DataFrame):
         for row, run in enumerate(runs):
             color, _, marker = _style(run, row)
             middle, low, high = own.loc[run, ["nme", "nme_low", "nme_high"]]
+            if np.isnan(middle):
+                ax.annotate("not run", (0.02, row), xycoords=("axes fraction", "data"), va="center", fontsize="small",
+                            color=PALETTE["grey"])  # fmt: skip
+                continue
             _dots(ax, [(middle, low, high)], [row], color, marker, "")
             each = 100 * by_seed[run].to_numpy()
             if len(each) > 1:
                 ax.plot(each, np.full(len(each), row + 0.28), "|", color=color, ms=6, mew=1.2)
             ax.annotate(f"{100 * middle:.1f}", (100 * middle, row), xytext=(0, 5), textcoords="offset points",
                         ha="center", fontsize="small")  # fmt: skip
-        ax.set_title(f"{group} species (n = {own['images'].iloc[0]:,})")
+        ax.set_title(f"{group} species (n = {own['images'].max():,.0f})")
         ax.set_xlabel("NME, % of √(w·h): mean, 95 % interval;\nbelow it, each seed")
         ax.set_yticks(range(len(runs)), [_name(run) for run in runs])
         ax.set_ylim(len(runs) - 0.4, -0.6)

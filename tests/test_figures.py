@@ -98,6 +98,16 @@ def test_one_group_has_one_panel():
     assert [ax.get_title() for ax in figures.comparison(comparison.compare(table), table)] == ["all species (n = 2)"]
 
 
+def test_a_run_that_is_not_there_is_a_gap_in_the_comparison():
+    table = scores([0.1, 0.2], run="few_shot", seed=0).assign(group="all")
+    results = comparison.compare(table)
+    gap = results.assign(run="uda", images=np.nan, nme=np.nan, nme_low=np.nan, nme_high=np.nan)
+    (ax,) = figures.comparison(pd.concat([gap, results], ignore_index=True), table)
+    assert ax.get_title() == "all species (n = 2)"
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["UDA", "few-shot only"]
+    assert [text.get_text() for text in ax.texts] == ["not run", "15.0"]
+
+
 def test_the_mean_shape_is_drawn_at_the_means_in_the_box(tmp_path):
     faces = write_faces(tmp_path)
     ax = figures.mean_shape(faces)
@@ -139,4 +149,5 @@ def test_a_given_ax_is_drawn_into_and_returned():
 def test_series_can_be_told_apart_without_color():
     looks = [(line, marker) for _, line, marker in figures._SERIES]
     assert len({line for line, _ in looks}) == len({marker for _, marker in looks}) == len(figures._SERIES)
-    assert len(set(figures._RUNS.values())) == len(figures._RUNS) == len(comparison.NAMES)
+    assert len(set(figures._RUNS.values())) == len(figures._RUNS) == len(figures._SERIES)
+    assert figures._RUNS.keys() <= comparison.NAMES.keys()

@@ -20,6 +20,12 @@ NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 STEPS = {"HUMAN_MODEL.STEPS": 2, "FEW_SHOT.STEPS": 2, "SUPERVISED.STEPS": 2, "METHOD.STEPS": 4}
 IMAGES = 195
 VARIANTS = ("published", "corrected")
+# all but UDA as published by its own authors: it is to be a gap
+BASELINES = {
+    **{name: {"METHOD.NAME": name} for name in ("pseudo_label", "fixmatch", "scarcenet", "mean_teacher")},
+    "fixmatch_released": {"METHOD.NAME": "fixmatch", "METHOD.VARIANT": "published"},
+    "uda_released": {"METHOD.NAME": "uda", "METHOD.VARIANT": "published"},
+}
 
 pytestmark = pytest.mark.slow
 
@@ -57,6 +63,8 @@ def outputs(tmp_path_factory):
         for variant in VARIANTS:
             run_dir = folder / f"meta_cskt_{variant}" / f"seed{seed}"
             execute("06_meta_cskt", run_dir, own | {"METHOD.VARIANT": variant})
+    for name, overrides in BASELINES.items():
+        execute("06_meta_cskt", folder / name / "seed0", tiny | overrides)
     execute("07_evaluate", folder / "evaluate", tiny)
     # of ablation, sweeps and budget one run each; all others are gaps
     execute("08_label_lists", folder / "label_lists" / "seed0", tiny)
@@ -65,6 +73,7 @@ def outputs(tmp_path_factory):
     for run in ("ls", "t_pos_03"):
         execute("06_meta_cskt", folder / run / "seed0", tiny | grids.read()[run].overrides)
     execute("08_ablation", folder / "ablation", tiny)
+    execute("09_baselines", folder / "baselines", tiny)
     return folder
 
 
@@ -73,6 +82,7 @@ def test_every_run_is_done_and_has_figures(outputs):
     seeds = table.groupby("run")["seed"].apply(list).to_dict()
     twice = ("few_shot", "supervised", "mining", *(f"meta_cskt_{variant}" for variant in VARIANTS))
     once = ("data", "human_model", "evaluate", "label_lists", "few_shot_hard_10", "ls", "t_pos_03", "ablation")
+    once += ("baselines", *BASELINES)
     assert seeds == {run: [0] for run in once} | {run: [0, 1] for run in twice}
     for summary in outputs.rglob("summary.json"):
         assert list((summary.parent / "figures").glob("*.png")), summary
@@ -161,6 +171,26 @@ def test_label_lists_are_training_images_of_the_species_of_their_class(outputs):
     assert {name.rsplit("_", 1)[0] for name in hard} == set(classes["hard"])
     labeled = pd.read_csv(outputs / "few_shot_hard_10" / "seed0" / "scores.csv")
     assert set(labeled.loc[labeled["group"] == "known", "species"]) == set(classes["hard"])
+
+
+def test_the_baselines_are_held_against_meta_cskt_and_a_missing_one_is_a_gap(outputs):
+    results = pd.read_csv(outputs / "baselines" / "results.csv")
+    results = results[results["reference"] == "meta_cskt_corrected"].set_index(["run", "group"])
+    summary = json.loads((outputs / "baselines" / "summary.json").read_text())
+    assert summary["missing"] == ["uda"]
+    for group in ("all", "known", "unknown"):
+        assert np.isnan(results.loc[("uda", group), "nme"])
+        part = [pd.read_csv(outputs / run / "seed0" / "scores.csv") for run in ("fixmatch", "meta_cskt_corrected")]
+        errors = [own["nme"] if group == "all" else own.loc[own["group"] == group, "nme"] for own in part]
+        row = results.loc[("fixmatch", group)]
+        assert row["seeds"] == 1
+        assert row["nme"] == pytest.approx(errors[0].mean())
+        assert row["difference"] == pytest.approx((errors[0] - errors[1]).mean())
+        assert row["difference_low"] <= row["difference"] <= row["difference_high"]
+    cost = pd.read_csv(outputs / "baselines" / "cost.csv").set_index("run")
+    assert cost.loc["meta_cskt_corrected", "to_corrected"] == 1.0
+    assert cost.loc[list(BASELINES), ["seconds_per_step", "peak_memory_mib"]].gt(0).all(axis=None)
+    assert cost.loc["uda"].isna().all()
 
 
 def test_a_run_without_what_it_needs_says_which_run_to_make(tmp_path):
