@@ -305,7 +305,8 @@ def comparison(results: pd.DataFrame, scores: pd.DataFrame):
         part = scores if group == "all" else scores[scores["group"] == group]
         by_seed = part.groupby(["run", "seed"])["nme"].mean()
         for row, run in enumerate(runs):
-            color, _, marker = _style(run, row)
+            # grey for all that have no look of their own
+            color, _, marker = _style(run, _RUNS["mean_shape"])
             middle, low, high = own.loc[run, ["nme", "nme_low", "nme_high"]]
             if np.isnan(middle):
                 ax.annotate("not run", (0.02, row), xycoords=("axes fraction", "data"), va="center", fontsize="small",
