@@ -71,8 +71,9 @@ def needed(entry, wildcards):
     """The summaries a run needs: those of its own seed, or of all seeds where it has none itself."""
     needs = [f"{wildcards.setting}/{need}".split("/")[-2:] for need in entry.needs]
     files = [summaries(setting, RUNS[run], wildcards.get("seed")) for setting, run in needs]
-    shown = [run for run in runs(wildcards.setting, PLAIN | PAPER) if run.grid in entry.shows and run is not entry]
-    files += [summaries(wildcards.setting, run) for run in shown]
+    for setting in filter(None, [wildcards.setting, entry.beside.get(wildcards.setting)]):
+        shown = [run for run in runs(setting, PLAIN | PAPER) if run.grid in entry.shows and run is not entry]
+        files += [summaries(setting, run) for run in shown]
     return [file for file in sum(files, []) if not GAPS or os.path.exists(file)]
 
 

@@ -9,13 +9,14 @@ fixmatch:                      # name of the run: outputs/<setting>/fixmatch/see
   seeds: 1                     # at most so many seeds; without this, as many as the call asks for
   settings: [zoo]              # the settings that have this run; without this, all
   shows: [ablation, sweeps]    # grids whose runs it reads as far as they are there: a gap in a table is no error
+  beside: {animalpose: animalpose_unknown}  # setting -> another one of which it reads those grids too
 """
 
 import difflib
 import json
 import shlex
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ _KEYS = {
     "seeds": int,
     "settings": list,
     "shows": list,
+    "beside": dict,
 }
 
 
@@ -46,6 +48,7 @@ class Entry:
     seeds: int | None = None
     settings: tuple[str, ...] = ()
     shows: tuple[str, ...] = ()
+    beside: dict[str, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> str:
@@ -94,8 +97,9 @@ def read(folder: str | Path = config.PROJECT / "params" / "grids") -> dict[str, 
                 _known(setting, settings, f"{where}needs: no setting {setting!r}")
         for grid in entry.shows:
             _known(grid, grids, f"{where}shows: no grid {grid!r}")
-        for setting in entry.settings:
-            _known(setting, settings, f"{where}settings: no setting {setting!r}")
+        for key, named in (("settings", entry.settings), ("beside", [*entry.beside, *entry.beside.values()])):
+            for setting in named:
+                _known(setting, settings, f"{where}{key}: no setting {setting!r}")
     return entries
 
 

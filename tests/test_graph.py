@@ -120,6 +120,21 @@ def test_a_table_is_made_again_after_a_run_that_it_shows(project):
     assert planned(output) == {"row": 1, "table": 1}
 
 
+def test_a_table_is_made_again_after_a_run_of_the_setting_beside_its_own(project):
+    (project / "params" / "grids" / "rows.yaml").write_text(ROWS)
+    table = TABLE.replace("}", ", settings: [animalpose], beside: {animalpose: animalpose_unknown}}")
+    (project / "params" / "grids" / "table.yaml").write_text(table)
+    rows = [*(f"row/seed{seed}" for seed in range(3)), "one_seed/seed0"]
+    for setting in ("animalpose", "animalpose_unknown"):
+        finish(project, *suite(setting, 3), *(f"{setting}/{row}" for row in rows))
+    finish(project, "animalpose/table")
+    _, output = dry_run(project, "animalpose_paper")
+    assert planned(output) == {}
+    (project / "outputs" / "animalpose_unknown" / "row" / "seed2" / "summary.json").unlink()
+    _, output = dry_run(project, "animalpose_paper")
+    assert planned(output) == {"row": 1, "table": 1}
+
+
 def test_a_setting_without_a_plan_of_its_own_is_the_suite(project):
     (project / "params" / "grids" / "rows.yaml").write_text(ROWS)
     _, output = dry_run(project, "--config", "setting=macaque", "seeds=1")

@@ -62,6 +62,7 @@ def test_a_run_for_all_seeds_has_a_folder_and_no_seed(read):
         ),
         ("mining: {notebook: 05_mining, needs: [zo/few_shot]}", "no setting 'zo'; did you mean 'zoo'?"),
         ("mining: {notebook: 05_mining, settings: [maqaque]}", "no setting 'maqaque'; did you mean 'macaque'?"),
+        ("table: {notebook: 08_ablation, beside: {zoo: maqaque}}", "beside: no setting 'maqaque'; did you mean"),
         ("table: {notebook: 08_ablation, shows: [swiet]}", "shows: no grid 'swiet'; did you mean 'suite'?"),
         (FIRST, "run few_shot is already one of the grid more"),
         ("a: {notebook: x}\na: {notebook: y}", "a is there twice"),
