@@ -35,6 +35,7 @@ DEFAULTS = {
     "PRECISION": "auto",  # float32, bfloat16 (autocast), auto: bfloat16 on CUDA and on CPUs that compute in it
     "THREADS": 1,  # CPU threads of a run; one thread per job and one job per core is quickest
     "CACHE": "outputs/cache",  # folder of the cached crops
+    "RELEASED": "../shared/data/animalweb",  # the tables that the paper's authors released (cskt.released), if at hand
     # --- the animals ----------------------------------------------------------------------------------------------
     "DATA": {
         # animalweb (.jpg + .pts, box table, list files), coco (keypoint JSON), horse (release_data: cskt.data.horse)

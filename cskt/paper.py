@@ -1,25 +1,80 @@
 """The paper's tables with ours beside: published numbers, the finished runs they are held against, and the gaps.
 
-`published.csv` holds the numbers of README, slides and supplement, errors as fractions; `precision` says whether one
-was printed, read off a curve (to about 0.003), or off a quantized color (to about 0.02). Ours are those of finished
-runs; a run that is not there is a gap in a table or figure, never an error.
+Which of our runs belongs to which row of the paper stands in `ROWS`. A run that is not there is a gap in a table or
+figure, never an error.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from cskt import comparison, files, runs
+from cskt import comparison, files, published, runs
 from cskt.tables import to_latex, to_markdown
 
-PUBLISHED = Path(__file__).with_name("published.csv")
 GAP, NOTHING = "not run", "–"
-REFERENCE = "meta_cskt_corrected"  # the run that a sweep varies
-# what may differ between the runs of a sweep beside the key that it is along
-_INCIDENTAL = {"SEED", "DEVICE", "PRECISION", "THREADS", "CACHE"}
+# table -> the paper's row, or a row of ours -> our run; "" where the paper alone has one; run@80 is that run in the
+# setting with so many labels: animalweb_80 beside animalweb_40
+ROWS = {
+    "animalweb": {
+        "mean shape in the box": "mean_shape",
+        "HG2": "",
+        "HG3": "",
+        "few-shot only": "few_shot",
+        "Meta-CSKT 40": "meta_cskt_published@40",
+        "Meta-CSKT 40, corrected": "meta_cskt_corrected@40",
+        "Meta-CSKT 40, improved": "meta_cskt_improved@40",
+        "Meta-CSKT 80": "meta_cskt_published@80",
+        "Meta-CSKT 80, corrected": "meta_cskt_corrected@80",
+        "Meta-CSKT 80, improved": "meta_cskt_improved@80",
+        "fully supervised": "supervised",
+    },
+    "macaque": {
+        "mean shape in the box": "mean_shape",
+        "MDMD, base": "",
+        "MDMD, 300-W": "",
+        "ViTPose+-B": "",
+        "few-shot only": "few_shot",
+        "Meta-CSKT": "meta_cskt_published",
+        "Meta-CSKT, corrected": "meta_cskt_corrected",
+        "Meta-CSKT, improved": "meta_cskt_improved",
+    },
+    "horse": {
+        "mean shape in the box": "mean_shape",
+        "few-shot only": "few_shot",
+        "published, no feedback (fault 13)": "horse_published_detached",
+        "published, raw feedback": "horse_published_raw",
+        "published, normalized feedback": "horse_published_normalized",
+        "corrected, no feedback": "horse_corrected_detached",
+        "corrected, raw feedback": "horse_corrected_raw",
+        "corrected, normalized feedback": "horse_corrected_normalized",
+        "corrected, noise for feedback": "horse_corrected_noise",
+        "fully supervised": "supervised",
+    },
+    "ablation": {
+        "few-shot only": "few_shot",
+        "L_s": "ls",
+        "+ L_u": "ls_lu",
+        "+ L_f": "ls_lu_lf",
+        "+ exclude negatives": "ls_lu_lf_negatives",
+        "+ include positives": "meta_cskt_corrected",
+    },
+    "ssl": {
+        "few-shot only": "few_shot",
+        "Pseudo-label": "pseudo_label",
+        "UDA": "uda",
+        "UDA, as the authors ran it": "uda_released",
+        "FixMatch": "fixmatch",
+        "FixMatch, as the authors ran it": "fixmatch_released",
+        "ScarceNet": "scarcenet",
+        "Mean Teacher": "mean_teacher",
+        "Meta-CSKT": "meta_cskt_published",
+        "Meta-CSKT, corrected": "meta_cskt_corrected",
+        "Meta-CSKT, improved": "meta_cskt_improved",
+    },
+}  # fmt: skip
 
 
 class Place(NamedTuple):
@@ -29,32 +84,6 @@ class Place(NamedTuple):
     group: str
 
 
-def published(table: str) -> pd.DataFrame:
-    """One published table.
-
-    Args:
-        table: a value of the first column of `published.csv`.
-
-    Returns:
-        Its rows and columns as the file names them, in its order; NaN where nothing was published.
-    """
-    long = _published(table)
-    return long.pivot_table(index="row", columns="column", values="value", sort=False).rename_axis(None, axis=1)
-
-
-def sources(table: str) -> str:
-    """Where a published table comes from, and how its numbers were read."""
-    long = _published(table)
-    return "; ".join(f"{source} ({precision})" for source, precision in long.groupby(["source", "precision"]).groups)
-
-
-def _published(table: str) -> pd.DataFrame:
-    long = pd.read_csv(PUBLISHED, dtype={"row": str, "column": str})
-    if table not in set(long["table"]):
-        raise ValueError(f"no published table {table!r}; there are {', '.join(long['table'].unique())}")
-    return long[long["table"] == table]
-
-
 # --- our runs ---------------------------------------------------------------------------------------------------------
 
 
@@ -62,11 +91,13 @@ def places(folder: str | Path) -> dict[str, Place]:
     """Where known and unknown species of a setting are tested.
 
     Args:
-        folder: of the setting; one named as it with "_unknown" behind it has the unknown species.
+        folder: of the setting; one named as it with "_unknown" behind it, if it has a finished run, has the unknown
+            species.
     """
     folder = Path(folder)
     sibling = folder.with_name(f"{folder.name}_unknown")
-    return {"known": Place(folder, "known"), "unknown": Place(sibling if sibling.is_dir() else folder, "unknown")}
+    finished = any(sibling.glob("*/seed*/summary.json"))
+    return {"known": Place(folder, "known"), "unknown": Place(sibling if finished else folder, "unknown")}
 
 
 def scores(place: Place, names: Collection[str] | None = None) -> pd.DataFrame:
@@ -94,7 +125,7 @@ def results(columns: Mapping[str, Place], names: Collection[str]) -> pd.DataFram
 
     Args:
         columns: name of a column -> where its numbers come from.
-        names: the runs wanted; mean and median shape in the box come from the setting's `evaluate` run.
+        names: the runs wanted, as in `ROWS`; mean and median shape in the box come from the setting's `evaluate` run.
 
     Returns:
         One row per column and run that is there: column, run, nme, nme_low, nme_high, nme_sd, seeds and images, as
@@ -103,13 +134,26 @@ def results(columns: Mapping[str, Place], names: Collection[str]) -> pd.DataFram
     numbers = ["nme", "nme_low", "nme_high", "nme_sd", "seeds", "images"]
     parts = []
     for column, place in columns.items():
-        own = scores(place, names)
-        if len(own):
-            found = comparison.compare(own)
-            parts.append(found[found["group"] == "all"].assign(column=column))
+        for labels in {name.partition("@")[2] for name in names}:
+            # runs of one setting are compared with each other: they have scored the same images
+            wanted = {name.partition("@")[0]: name for name in names if name.partition("@")[2] == labels}
+            own = scores(Place(_with_labels(place.folder, labels), place.group), wanted)
+            if len(own):
+                found = comparison.compare(own)
+                found = found[found["group"] == "all"].assign(column=column)
+                parts.append(found.assign(run=found["run"].map(wanted)))
         lines = _reference_lines(place)
-        parts.append(lines[lines["run"].isin(set(names) - set(own["run"]))].assign(column=column))
+        parts.append(lines[lines["run"].isin(set(names))].assign(column=column))
     return pd.concat(parts, ignore_index=True).reindex(columns=["column", "run", *numbers])
+
+
+def _with_labels(folder: Path, labels: str) -> Path:
+    """The setting like this one with so many labels; "" is this one, and a name without a number has 40."""
+    base = folder.name.removesuffix("_40").removesuffix("_80")
+    alike = folder.with_name(f"{base}_{labels}")
+    if not labels or alike.is_dir():
+        return alike if labels else folder
+    return folder.with_name(base) if labels == "40" else alike
 
 
 def _reference_lines(place: Place) -> pd.DataFrame:
@@ -122,31 +166,71 @@ def _reference_lines(place: Place) -> pd.DataFrame:
     return table[lines & (table["group"] == place.group)]
 
 
+def confusion(folder: str | Path, name: str) -> pd.DataFrame | None:
+    """A table of a setting's `species_confusion` run, of the landmarks that people have too; None if it has not run.
+
+    Args:
+        folder: of the setting.
+        name: "group_errors" or "matrix", see `cskt.confusion`.
+    """
+    home = Path(folder) / "species_confusion"
+    if not ((home / "summary.json").is_file() and (home / f"{name}.csv").is_file()):
+        return None
+    table = pd.read_csv(home / f"{name}.csv")
+    return table[table["landmarks"] == "shared"].drop(columns="landmarks") if "landmarks" in table else table
+
+
+def gains_beside(ours: pd.DataFrame | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The published confusion matrix with ours beside it, cell by cell.
+
+    Args:
+        ours: one row per cell: tested, tuned, gain, gain_low, gain_high (fractions); None if it has not run.
+
+    Returns:
+        numbers: one row per published cell: tested, tuned, published, gain, gain_low, gain_high; NaN where we have
+            none.
+        texts: tested x tuned, "published / ours" in points.
+    """
+    long = published.table("family_gain").rename_axis("tested").reset_index().melt("tested", var_name="tuned",
+                                                                                    value_name="published")  # fmt: skip
+    columns = ["gain", "gain_low", "gain_high"]
+    own = pd.DataFrame(columns=["tested", "tuned", *columns], dtype=float) if ours is None else ours
+    numbers = long.merge(own[["tested", "tuned", *columns]].astype({"tested": str, "tuned": str}), how="left")
+    cell = [
+        f"{_points(a)} / {NOTHING if np.isnan(b) else _points(b)}" for a, b in numbers[["published", "gain"]].to_numpy()
+    ]
+    shown = numbers.assign(cell=cell).pivot_table(
+        index="tested", columns="tuned", values="cell", aggfunc="first", sort=False
+    )
+    return numbers.set_index("tested"), shown.rename_axis(index="tested on", columns=None)
+
+
 # --- tables -----------------------------------------------------------------------------------------------------------
 
 
-def side_by_side(rows: Mapping[str, str], found: pd.DataFrame, columns: Sequence[str], table: str) -> pd.DataFrame:
+def side_by_side(table: str, columns: Mapping[str, Place], paper: Mapping[str, str] | None = None) -> pd.DataFrame:
     """Put published numbers and ours into one table.
 
     Args:
-        rows: what a row is called -> our run, or "" where we have none. A row that the published table has under the
-            same name gets its numbers.
-        found: by `results`.
-        columns: of `found`; of the same name in the published table, the published numbers.
-        table: name of the published table.
+        table: of `ROWS`, and of the published ones if it is among them.
+        columns: name of a column -> where our numbers come from.
+        paper: column -> the published table's column; by default of the same name.
 
     Returns:
         One row per row: for each column published_<column>, <column>, <column>_low, <column>_high (fractions) and
         <column>_seeds; NaN where there is nothing, and `run`.
     """
-    paper = published(table).reindex(index=list(rows))
+    rows = ROWS[table]
+    found = results(columns, set(rows.values()) - {""})
     together = pd.DataFrame({"run": list(rows.values())}, index=pd.Index(list(rows), name="method"))
+    printed = published.table(table).reindex(list(rows)) if table in published.names() else pd.DataFrame()
     for column in columns:
-        if column in paper:
-            together[f"published_{column}"] = paper[column].to_numpy()
+        source = (paper or {}).get(column, column)
+        if source in printed:
+            together[f"published_{column}"] = printed[source].to_numpy()
         own = found[found["column"] == column].set_index("run").reindex(list(rows.values()))
         for name, number in (("", "nme"), ("_low", "nme_low"), ("_high", "nme_high"), ("_seeds", "seeds")):
-            together[f"{column}{name}"] = own[number].to_numpy()
+            together[f"{column}{name}"] = own[number].to_numpy(float)
     return together
 
 
@@ -195,26 +279,37 @@ def lowest(
     return marks
 
 
-def save(folder: str | Path, name: str, table: pd.DataFrame, shown: pd.DataFrame, caption: str,
-         bold: pd.DataFrame | None = None) -> str:  # fmt: skip
+def write(folder: str | Path, name: str, table: pd.DataFrame, columns: Mapping[str, str], caption: str,
+          bounds: Collection[str] = ("fully supervised",)) -> str:  # fmt: skip
     """Write a table as CSV (its numbers), Markdown and LaTeX (its texts).
 
     Args:
         folder: of the three files.
         name: theirs, without suffix; LaTeX calls the table `tab:<name>`.
-        table: with the numbers, fractions.
-        shown: with the texts.
-        caption: one sentence, for LaTeX.
-        bold: which texts are set in bold.
+        table: by `side_by_side`.
+        columns: its columns -> their headings.
+        caption: what it shows.
+        bounds: rows that do not compete for the lowest error.
 
     Returns:
         The Markdown, to be shown.
     """
+    shown = texts(table, columns)
+    return save(folder, name, table, shown, caption, lowest(table, columns, shown, bounds))
+
+
+def save(folder: str | Path, name: str, numbers: pd.DataFrame, shown: pd.DataFrame, caption: str,
+         bold: pd.DataFrame | None = None) -> str:  # fmt: skip
+    """Write numbers as CSV, and the texts that stand for them as Markdown and LaTeX.
+
+    Returns:
+        The Markdown.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    page = to_markdown(shown, bold)
-    files.write_csv(folder / f"{name}.csv", table.reset_index())
-    files.write_text(folder / f"{name}.md", f"{caption}\n\n{page}\n")
+    page = f"{to_markdown(shown, bold)}\n\n{caption}\n"
+    files.write_csv(folder / f"{name}.csv", numbers.reset_index())
+    files.write_text(folder / f"{name}.md", page)
     files.write_text(folder / f"{name}.tex", to_latex(shown, caption, f"tab:{name}", bold) + "\n")
     return page
 
@@ -223,30 +318,5 @@ def _percent(value: float) -> str:
     return NOTHING if np.isnan(value) else f"{100 * value:.2f}"
 
 
-# --- sweeps -----------------------------------------------------------------------------------------------------------
-
-
-def runs_along(folder: str | Path, key: str, reference: str = REFERENCE) -> dict[str, object]:
-    """Find the finished runs that differ from another in one setting alone.
-
-    Args:
-        folder: of the setting.
-        key: dotted, of the config.
-        reference: the run that the others are held against.
-
-    Returns:
-        Name of a run -> its value of the key, the reference among them, from the lowest value to the highest; empty
-        if the reference has not finished.
-    """
-    configs = runs.collect_configs(folder)
-    if reference not in configs:
-        return {}
-    same = _but(configs[reference], key)
-    found = {name: own[key] for name, own in configs.items() if _but(own, key) == same and key in own}
-    # another notebook's run may have the very same config: only a changed value tells a run of the sweep
-    changed = {name: value for name, value in found.items() if name == reference or value != configs[reference][key]}
-    return dict(sorted(changed.items(), key=lambda item: item[1]))
-
-
-def _but(config: Mapping[str, object], key: str) -> dict[str, object]:
-    return {name: value for name, value in config.items() if name != key and name not in _INCIDENTAL}
+def _points(value: float) -> str:
+    return f"{100 * value:+.1f}".replace("-", "−")

@@ -34,6 +34,22 @@ class Difference(NamedTuple):
 # --- result files -----------------------------------------------------------------------------------------------------
 
 
+def results(folder: str | Path) -> dict[str, pd.DataFrame]:
+    """Read every released result file.
+
+    Returns:
+        Its name without test_nme_ and .csv -> columns image and nme (a fraction), in the file's order.
+    """
+    folder = Path(folder)
+    files = [*sorted(folder.glob("results/*.csv")), *sorted(folder.glob("test_result/*.csv"))]
+    tables = {}
+    for file in files:
+        table = read_csv(file, ("img|image", "nme"))
+        values = {"image": table.columns["img"], "nme": numbers(table, "nme")}
+        tables[file.stem.removeprefix("test_nme_")] = pd.DataFrame(values)
+    return tables
+
+
 def result_files(folder: str | Path) -> pd.DataFrame:
     """Describe every released "per-image" result file.
 
@@ -47,7 +63,7 @@ def result_files(folder: str | Path) -> pd.DataFrame:
     """
     lists = {name: frozenset(read_list(path).line_of) for name, path in _lists(folder).items() if "test" in name}
     rows = []
-    for name, table in _results(folder).items():
+    for name, table in results(folder).items():
         images = frozenset(table["image"])
         same = [name for name, own in lists.items() if own == images]
         rows.append((name, len(table), table["nme"].mean(), batch_size(table["nme"]), table["nme"].nunique(),
@@ -109,7 +125,7 @@ def against(folder: str | Path, reference: str = "test_40_unknown") -> pd.DataFr
         One row per other file: file, difference (file minus reference, a fraction; below 0 the file has the lower
         error), standard_error and batches.
     """
-    tables = _results(folder)
+    tables = results(folder)
     rows = []
     for name, table in tables.items():
         if reference in tables and name != reference and table["image"].equals(tables[reference]["image"]):
@@ -258,24 +274,12 @@ def overlaps(folder: str | Path) -> pd.DataFrame:
 def absent(folder: str | Path) -> list[str]:
     """Name the kinds of released tables that are not in the folder."""
     found = {
-        "result files": _results(folder),
+        "result files": results(folder),
         "shift files": _shift_files(folder),
         "lists": _lists(folder),
         "landmarks": _file(folder, "landmarks_known.csv"),
     }
     return [kind for kind, files in found.items() if not files]
-
-
-def _results(folder: str | Path) -> dict[str, pd.DataFrame]:
-    """Name -> columns image and nme, of every result file."""
-    folder = Path(folder)
-    files = [*sorted(folder.glob("results/*.csv")), *sorted(folder.glob("test_result/*.csv"))]
-    tables = {}
-    for file in files:
-        table = read_csv(file, ("img|image", "nme"))
-        values = {"image": table.columns["img"], "nme": numbers(table, "nme")}
-        tables[file.stem.removeprefix("test_nme_")] = pd.DataFrame(values)
-    return tables
 
 
 def _lists(folder: str | Path) -> dict[str, Path]:

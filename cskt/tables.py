@@ -69,6 +69,16 @@ def escape(text: object) -> str:
     return "".join([*parts, _plain(str(text)[last:])])
 
 
+def mathtext(text: str) -> str:
+    """A text for matplotlib, with L_s, T_neg and their like as letters with a subscript.
+
+    Example:
+        >>> mathtext("+ L_u, T_neg")
+        '+ $L_{u}$, $T_{neg}$'
+    """
+    return _SUBSCRIPT.sub(lambda match: f"${match[1]}_{{{match[2]}}}$", text)
+
+
 def _plain(text: str) -> str:
     return "".join(_LATEX.get(sign, sign) for sign in text).replace("_", r"\_")
 

@@ -13,15 +13,16 @@ ROOT = Path(cskt.__file__).parent
 # the ground, -1, lies under everything; the command line on top of everything
 FLOORS = {
     **dict.fromkeys(("errors", "files", "progress"), -1),
-    **dict.fromkeys(("config", "geometry", "heatmaps", "landmarks", "metrics", "shapes", "species", "tables"), 0),
+    **dict.fromkeys(("config", "geometry", "heatmaps", "landmarks", "metrics", "published"), 0),
+    **dict.fromkeys(("shapes", "species", "tables"), 0),
     **dict.fromkeys(("budget", "data", "grids", "models"), 1),
     "predict": 2,
     **dict.fromkeys(("comparison", "consensus", "drawing", "mining", "training"), 3),
     **dict.fromkeys(("confusion", "methods", "released"), 4),
-    "settings": 5,
+    **dict.fromkeys(("contradictions", "settings"), 5),
     **dict.fromkeys(("figures", "galleries", "notebooks", "runs", "widgets"), 6),
-    **dict.fromkeys(("figures_ablation", "figures_confusion", "paper", "report", "sheets"), 7),
-    "adapt": 8,
+    **dict.fromkeys(("figures_ablation", "figures_confusion", "figures_print", "paper", "report", "sheets"), 7),
+    **dict.fromkeys(("adapt", "figures_paper", "figures_supplement", "supplement"), 8),
     "own_commands": 9,
     "__main__": 10,
 }

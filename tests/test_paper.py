@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from cskt import paper
+from cskt import grids, paper, published
 from cskt.errors import DataError
 
 
@@ -34,61 +34,15 @@ def folder(tmp_path):
     return folder
 
 
-# --- what was published
-
-
-def test_published_numbers_are_fractions_in_the_order_of_the_paper():
-    ablation = paper.published("ablation")
-    assert list(ablation.index) == ["L_s", "+ L_u", "+ L_f", "+ exclude negatives", "+ include positives"]
-    assert ablation.loc["+ include positives"].to_dict() == {"known": 0.0561, "unknown": 0.0744}
-    assert ablation["unknown"].is_monotonic_decreasing
-
-
-@pytest.mark.parametrize(
-    ("table", "row", "column", "value"),
-    [
-        ("animalweb", "HG3", "unknown", 0.0596),
-        ("animalweb", "HG2", "known_labels", 17960),
-        ("macaque", "MDMD, 300-W", "test", 0.0344),
-        ("ssl", "ScarceNet", "unknown", 0.0832),
-        ("label_budget", "hard", "10", 0.1653),
-        ("t_neg", "0.2", "images", 1822),
-        ("t_pos", "0.05", "known", 0.05804),
-        ("t_neg_families", "0.1", "highest_share", 0.95),
-        ("family_nme", "66", "fine_tuned", 0.3299),
-        ("family_gain", "Spheniscidae", "Bovidae", 0.033),
-    ],
-)
-def test_published_numbers_are_those_of_the_spec(table, row, column, value):
-    assert paper.published(table).loc[row, column] == value
-
-
-def test_what_was_not_published_is_missing():
-    assert np.isnan(paper.published("t_pos").loc["0.01", "images"])
-
-
-def test_the_paper_says_the_same_twice():
-    """The pseudo-label row is the ablation's second one, and the full method is the same in three tables."""
-    assert paper.published("ssl").loc["Pseudo-label"].equals(paper.published("ablation").loc["+ L_u"])
-    full = paper.published("ablation").loc["+ include positives"].tolist()
-    assert paper.published("ssl").loc["Meta-CSKT"].tolist() == full
-    assert paper.published("animalweb").loc["Meta-CSKT 40", ["known", "unknown"]].tolist() == full
-
-
-def test_digitized_numbers_are_named_as_such():
-    assert paper.sources("ablation") == "README, ablation_study.png (printed)"
-    assert paper.sources("family_gain") == "README, Fig. 1b (quantized)"
-    with pytest.raises(ValueError, match="no published table 'horse'; there are animalweb"):
-        paper.sources("horse")
-
-
 # --- ours
 
 
 def test_known_and_unknown_come_from_one_setting_or_from_two(folder):
     assert paper.places(folder) == {"known": (folder, "known"), "unknown": (folder, "unknown")}
     sibling = folder.with_name("some_unknown")
-    sibling.mkdir()
+    write_run(sibling, "few_shot", [0.1] * 4, done=False)
+    assert paper.places(folder)["unknown"] == (folder, "unknown")  # nothing there has finished
+    write_run(sibling, "few_shot", [0.1] * 4, seed=1)
     assert paper.places(folder)["unknown"] == (sibling, "unknown")
     assert paper.places(sibling)["unknown"] == (sibling, "unknown")
 
@@ -110,7 +64,6 @@ def test_a_setting_without_runs_has_no_results(tmp_path):
         found = paper.results({"known": place}, ["few_shot"])
         assert found.empty
         assert {"column", "run", "nme"} <= set(found.columns)
-    assert paper.runs_along(tmp_path / "nowhere", "MINING.T_NEG") == {}
 
 
 def test_the_shapes_in_the_box_come_from_the_evaluation(folder):
@@ -139,12 +92,13 @@ def test_runs_that_scored_other_images_are_not_compared(folder):
 # --- tables
 
 ROWS = {"FixMatch": "fixmatch", "UDA": "uda", "HG2": "", "ours": "few_shot"}
+HEADINGS = {"known": "known", "unknown": "unknown"}
 
 
 @pytest.fixture
-def table(folder):
-    columns = paper.places(folder)
-    return paper.side_by_side(ROWS, paper.results(columns, ROWS.values()), list(columns), "ssl")
+def table(folder, monkeypatch):
+    monkeypatch.setitem(paper.ROWS, "ssl", ROWS)
+    return paper.side_by_side("ssl", paper.places(folder))
 
 
 def test_numbers_stand_beside_the_published_ones(table):
@@ -154,8 +108,29 @@ def test_numbers_stand_beside_the_published_ones(table):
     assert row["known_low"] <= row["known"] <= row["known_high"]
 
 
+def test_every_published_row_has_a_row_of_its_name():
+    for name in ("animalweb", "macaque", "ablation", "ssl"):
+        assert set(published.table(name).index) <= set(paper.ROWS[name])
+
+
+def test_every_run_of_a_table_is_in_the_graph():
+    entries = grids.read()
+    named = {run.partition("@")[0] for rows in paper.ROWS.values() for run in rows.values()}
+    assert named - {"", "mean_shape"} <= set(entries)
+
+
+def test_the_number_of_labels_says_which_setting(tmp_path):
+    for name, error in (("web_40", 0.4), ("web_80", 0.8), ("zoo", 0.2)):
+        write_run(tmp_path / name, "meta", [error] * 4)
+    names = ["meta@40", "meta@80"]
+    for own, found in (("web_40", {"meta@40": 0.4, "meta@80": 0.8}), ("web_80", {"meta@40": 0.4, "meta@80": 0.8}),
+                       ("zoo", {"meta@40": 0.2})):  # fmt: skip
+        place = paper.Place(tmp_path / own, "known")
+        assert paper.results({"known": place}, names).set_index("run")["nme"].to_dict() == pytest.approx(found)
+
+
 def test_what_has_not_run_is_a_gap_and_what_cannot_run_is_nothing(table):
-    shown = paper.texts(table, {"known": "known", "unknown": "unknown"})
+    shown = paper.texts(table, HEADINGS)
     assert list(shown.columns) == [
         "published, known, %", "published, unknown, %", "ours, known, %", "ours, unknown, %", "seeds",
     ]  # fmt: skip
@@ -166,41 +141,46 @@ def test_what_has_not_run_is_a_gap_and_what_cannot_run_is_nothing(table):
 
 
 def test_the_lowest_of_ours_is_marked_among_those_that_compete(table):
-    columns = {"known": "known", "unknown": "unknown"}
-    shown = paper.texts(table, columns)
-    marks = paper.lowest(table, columns, shown)
+    shown = paper.texts(table, HEADINGS)
+    marks = paper.lowest(table, HEADINGS, shown)
     assert [(row, column) for row in marks.index for column in marks if marks.loc[row, column]] == [
         ("FixMatch", "ours, known, %"), ("ours", "ours, unknown, %"),
     ]  # fmt: skip
-    assert not paper.lowest(table, columns, shown, bounds=["FixMatch"])["ours, known, %"].any()
+    assert not paper.lowest(table, HEADINGS, shown, bounds=["FixMatch"])["ours, known, %"].any()
 
 
 def test_a_table_is_saved_as_numbers_and_as_texts(table, tmp_path):
-    shown = paper.texts(table, {"known": "known", "unknown": "unknown"})
-    page = paper.save(tmp_path / "tables", "ssl", table, shown, "Errors of two methods.")
+    page = paper.write(tmp_path / "tables", "ssl", table, HEADINGS, "Errors of two methods.")
     assert sorted(path.name for path in (tmp_path / "tables").iterdir()) == ["ssl.csv", "ssl.md", "ssl.tex"]
     numbers = pd.read_csv(tmp_path / "tables" / "ssl.csv", index_col="method")
     assert numbers.loc["FixMatch", "known"] == pytest.approx(0.09)
     assert np.isnan(numbers.loc["UDA", "known"])
-    assert (tmp_path / "tables" / "ssl.md").read_text() == f"Errors of two methods.\n\n{page}\n"
+    assert (tmp_path / "tables" / "ssl.md").read_text() == page
+    assert "| **9.00 (8.00–10.00)** | 30.00 (25.00–35.00) |" in page
     assert r"\label{tab:ssl}" in (tmp_path / "tables" / "ssl.tex").read_text()
 
 
-# --- sweeps
+# --- Fig. 1
 
 
-def test_a_sweep_is_the_runs_that_differ_in_one_setting(tmp_path):
-    settings = {
-        "meta_cskt_corrected": {"MINING": {"T_NEG": 0.2, "T_POS": 0.05}},
-        "neg_5": {"MINING": {"T_NEG": 0.5, "T_POS": 0.05}},
-        "neg_1": {"MINING": {"T_NEG": 0.1, "T_POS": 0.05}, "THREADS": 2},
-        "pos_1": {"MINING": {"T_NEG": 0.2, "T_POS": 0.01}},
-        "both": {"MINING": {"T_NEG": 0.5, "T_POS": 0.01}},
-        "same": {"MINING": {"T_NEG": 0.2, "T_POS": 0.05}},
-    }
-    for seed in (0, 1):
-        for run, config in settings.items():
-            write_run(tmp_path, run, [0.1] * 4, seed, config)
-    assert paper.runs_along(tmp_path, "MINING.T_NEG") == {"neg_1": 0.1, "meta_cskt_corrected": 0.2, "neg_5": 0.5}
-    assert list(paper.runs_along(tmp_path, "MINING.T_NEG")) == ["neg_1", "meta_cskt_corrected", "neg_5"]
-    assert paper.runs_along(tmp_path, "MINING.T_POS") == {"pos_1": 0.01, "meta_cskt_corrected": 0.05}
+def test_our_cells_stand_beside_the_published_ones():
+    ours = pd.DataFrame({"tested": ["Cebidae", "Felidae"], "tuned": ["Ursidae", "Ursidae"], "gain": [-0.031, 0.02],
+                         "gain_low": [-0.04, 0.0], "gain_high": [-0.02, 0.04]})  # fmt: skip
+    numbers, shown = paper.gains_beside(ours)
+    assert shown.loc["Cebidae"].to_dict() == {
+        "Cebidae": "+0.0 / –", "Ursidae": "−5.7 / −3.1", "Bovidae": "−5.7 / –", "Phocidae": "−5.7 / –",
+        "Spheniscidae": "−8.0 / –",
+    }  # fmt: skip
+    assert len(numbers) == 25
+    assert numbers.loc["Cebidae"].set_index("tuned").loc["Ursidae", "gain"] == -0.031
+    assert (paper.gains_beside(None)[1] == shown.replace("−5.7 / −3.1", "−5.7 / –")).all(axis=None)
+
+
+def test_the_confusion_of_the_shared_landmarks_is_taken(tmp_path):
+    home = tmp_path / "species_confusion"
+    home.mkdir()
+    pd.DataFrame({"landmarks": ["shared", "all"], "gain": [0.1, 0.2]}).to_csv(home / "matrix.csv", index=False)
+    assert paper.confusion(tmp_path, "matrix") is None
+    (home / "summary.json").write_text("{}")
+    assert paper.confusion(tmp_path, "matrix").to_dict("list") == {"gain": [0.1]}
+    assert paper.confusion(tmp_path, "group_errors") is None
