@@ -11,6 +11,7 @@ from cskt.data.augment import Augmentation
 from cskt.data.datasets import LabeledSet, crop_image, labeled_batch, read_image
 from cskt.data.table import Annotations
 from cskt.species import FROM_HUMAN_TO_BEAK, family_of
+from cskt.tables import mathtext
 
 SIDE = 128  # of a picture, pixels
 CONTEXT = 1.3  # how much of the picture is shown, as a multiple of the box
@@ -80,6 +81,41 @@ def overlays(truth: Annotations, predictions: pd.DataFrame, scores: pd.DataFrame
         f"{species}, {100 * error:.1f} %" for species, error in zip(scores["species"], scores["nme"], strict=True)
     ]
     return gallery(faces, {"truth": truth.table, "prediction": predictions}, titles=titles)
+
+
+def steps(
+    truth: Annotations, predictions: Mapping[str, pd.DataFrame | None], scores: Mapping[str, pd.DataFrame | None]
+):
+    """Show the same faces under several models: one row per face, one column per model.
+
+    Args:
+        truth: the faces, in the order of the rows.
+        predictions: name of a model -> its predictions of those images and others; None where it has not run.
+        scores: name of the model -> its scores table.
+
+    Returns:
+        The axes, [faces, models].
+    """
+    axes = _grid(len(truth), len(predictions), legend=True)
+    for own, row in zip(axes, truth.table.to_dict("records"), strict=True):
+        image, to_picture = _picture(row)
+        own[0].set_ylabel(row["species"].replace("_", " "), rotation=0, ha="right", va="center")
+        true = _moved(truth.table.set_index("image").loc[row["image"]], to_picture)
+        for ax, name in zip(own, predictions, strict=True):
+            _show(ax, image, "")
+            found, errors = predictions[name], scores[name]
+            if found is None or errors is None:
+                ax.images[0].set_alpha(0.25)
+                ax.text(0.5, 0.5, "not run", transform=ax.transAxes, ha="center", va="center", style="italic")
+                continue
+            _mark(ax, {"truth": true, "prediction": _moved(found.set_index("image").loc[row["image"]], to_picture)})
+            error = errors.set_index("image").loc[row["image"], "nme"]
+            ax.text(0.97, 0.03, f"{100 * error:.1f} %", transform=ax.transAxes, ha="right", va="bottom",
+                    fontsize="small", bbox={"facecolor": "white", "alpha": 0.8, "lw": 0, "pad": 1})  # fmt: skip
+    for ax, name in zip(axes[0], predictions, strict=True):
+        ax.set_title(mathtext(name), fontsize="medium", pad=3)
+    _legend(axes, ["truth", "prediction"])
+    return axes
 
 
 def examples(table: pd.DataFrame, by: str, count: int = 8, seed: int = 0) -> pd.DataFrame:

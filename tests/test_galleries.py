@@ -57,6 +57,20 @@ def test_a_line_joins_truth_and_prediction_of_each_landmark(tmp_path):
     assert line[1, 0] - line[0, 0] == pytest.approx(10 * 128 / (1.3 * 40), rel=0.01)
 
 
+def test_each_model_is_a_column_and_one_that_has_not_run_says_so(tmp_path):
+    faces = write_faces(tmp_path, count=2)
+    moved = faces.table.assign(nose_x=faces.table["nose_x"] + 10)
+    scores = pd.DataFrame({"image": faces.table["image"][::-1], "nme": [0.2, 0.1]})
+    axes = galleries.steps(faces, {"few-shot": moved, "+ L_u": None}, {"few-shot": scores, "+ L_u": None})
+    assert axes.shape == (2, 2)
+    assert [ax.get_title() for ax in axes[0]] == ["few-shot", "+ $L_{u}$"]
+    assert [ax.texts[0].get_text() for ax in axes.T.ravel()] == ["10.0 %", "20.0 %", "not run", "not run"]
+    assert shown(axes) == [[True, True], [True, True]]
+    nose = faces.scheme.landmarks.index("nose")
+    truth, found = drawn(axes[0, 0], 0)[nose], drawn(axes[0, 0], 1)[nose]
+    assert found - truth == pytest.approx([10 * 128 / (1.3 * 40), 0], rel=0.01)
+
+
 def test_a_missing_landmark_is_not_drawn(tmp_path):
     faces = write_faces(tmp_path, count=1)
     table = faces.table.copy()

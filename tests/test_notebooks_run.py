@@ -30,7 +30,7 @@ BASELINES = {
 pytestmark = pytest.mark.slow
 
 
-def execute(notebook: str, run_dir: Path, overrides: dict) -> dict:
+def execute(notebook: str, run_dir: Path, overrides: dict, config: str = "params/zoo.yaml") -> dict:
     """Execute the cells of a notebook with these parameters and return the names they leave."""
     cells = json.loads((NOTEBOOKS / f"{notebook}.ipynb").read_text())["cells"]
     names = {}
@@ -38,7 +38,7 @@ def execute(notebook: str, run_dir: Path, overrides: dict) -> dict:
         if cell["cell_type"] == "code":
             exec("".join(cell["source"]), names)
         if "parameters" in cell["metadata"].get("tags", []):
-            names |= {"config": "params/zoo.yaml", "overrides": overrides, "run_dir": str(run_dir)}
+            names |= {"config": config, "overrides": overrides, "run_dir": str(run_dir)}
     plt.close("all")
     return names
 
@@ -74,6 +74,7 @@ def outputs(tmp_path_factory):
         execute("06_meta_cskt", folder / run / "seed0", tiny | grids.read()[run].overrides)
     execute("08_ablation", folder / "ablation", tiny)
     execute("09_baselines", folder / "baselines", tiny)
+    execute("10_paper_figures", folder / "paper_figures", tiny | {"RELEASED": str(home / "nowhere")})
     return folder
 
 
@@ -82,7 +83,7 @@ def test_every_run_is_done_and_has_figures(outputs):
     seeds = table.groupby("run")["seed"].apply(list).to_dict()
     twice = ("few_shot", "supervised", "mining", *(f"meta_cskt_{variant}" for variant in VARIANTS))
     once = ("data", "human_model", "evaluate", "label_lists", "few_shot_hard_10", "ls", "t_pos_03", "ablation")
-    once += ("baselines", *BASELINES)
+    once += ("baselines", *BASELINES, "paper_figures")
     assert seeds == {run: [0] for run in once} | {run: [0, 1] for run in twice}
     for summary in outputs.rglob("summary.json"):
         assert list((summary.parent / "figures").glob("*.png")), summary
@@ -196,3 +197,24 @@ def test_the_baselines_are_held_against_meta_cskt_and_a_missing_one_is_a_gap(out
 def test_a_run_without_what_it_needs_says_which_run_to_make(tmp_path):
     with pytest.raises(runs.RunError, match="run 'few_shot' has to be done first"):
         execute("06_meta_cskt", tmp_path / "tiny" / "meta_cskt_corrected" / "seed0", {})
+
+
+def test_the_paper_has_every_table_and_figure_with_gaps_where_nothing_ran(outputs):
+    home = outputs / "paper_figures"
+    tables = {path.stem for path in (home / "tables").glob("*.tex")}
+    assert tables == {"animalweb", "fig_1b", "macaque", "horse", "ablation", "ssl", "contradictions"}
+    figures = {path.stem for path in (home / "figures").glob("*.pdf")}
+    assert figures == {
+        *("animalweb", "fig_1a", "fig_1b", "macaque", "horse", "ablation", "ssl", "contradictions"),
+        *(f"supplement_{number}" for number in (1, 2, 3, 4, 5, "6_known", "6_unknown")),
+    }
+    ablation = pd.read_csv(home / "tables" / "ablation.csv", index_col="method")
+    means = (
+        pd.read_csv(outputs / "evaluate" / "results.csv").query("landmarks == 'all'").set_index(["run", "group"])["nme"]
+    )
+    for group in ("known", "unknown"):
+        assert ablation.loc["few-shot only", group] == pytest.approx(means["few_shot", group])
+        assert ablation.loc["+ include positives", group] == pytest.approx(means["meta_cskt_corrected", group])
+    assert list(ablation.index[ablation["known"].isna()]) == ["+ L_u", "+ L_f", "+ exclude negatives"]
+    # the sweep is the reference and the one run beside it, of the seed that both have
+    assert pd.read_csv(home / "t_pos.csv")["value"].tolist() == [0.03, 0.3] * 2
