@@ -4,6 +4,7 @@ import argparse
 import math
 import sys
 import tempfile
+import textwrap
 
 from cskt import own_commands
 from cskt.errors import DataError
@@ -115,8 +116,8 @@ def evaluate(args: argparse.Namespace) -> None:
 
 def predict(args: argparse.Namespace) -> int:
     """Find landmarks in a folder of pictures; write one row per picture, in image pixels."""
-    from cskt import files
     from cskt.data.datasets import unlabeled_set
+    from cskt.data.exports import write_predictions
     from cskt.data.folder import read_folder
     from cskt.drawing import draw_landmarks
     from cskt.landmarks import SCHEMES
@@ -124,17 +125,17 @@ def predict(args: argparse.Namespace) -> int:
     from cskt.predict import predict as predict_table
 
     net = checkpoints.load(args.checkpoint).to(pick_device(args.device))
-    faces = read_folder(args.images, SCHEMES[net.spec["scheme"]], boxes=args.boxes)
+    faces = read_folder(args.images, SCHEMES[net.spec["scheme"]], boxes=args.boxes, deep=args.deep)
     if args.boxes is None:
         _note("no --boxes: each whole picture is taken as the face box, which suits pictures cropped to a face")
     with tempfile.TemporaryDirectory() as cache:
         crops = unlabeled_set(faces, net.size, 1.0, cache)
         unreadable = sorted(set(faces.table["image"]) - set(crops.table["image"]))
         table = predict_table(net, crops, precision=pick_precision("auto", pick_device(args.device)), progress=True)
-    files.write_csv(args.out, table)
+    written = write_predictions(table, faces, args.out, coco=args.coco, deeplabcut=args.deeplabcut)
     if args.draw is not None:
         draw_landmarks(table, faces, args.draw)
-    print(f"{len(table):,} pictures, {len(crops.scheme.landmarks)} landmarks each, written to {args.out}")
+    print(f"{len(table):,} pictures, {len(crops.scheme.landmarks)} landmarks each, written to {', '.join(written)}")
     left_out = [*faces.problems["image"], *unreadable]
     for name, problem in zip(faces.problems["image"], faces.problems["problem"], strict=True):
         _note(f"{name}: {problem}")
@@ -183,8 +184,13 @@ def horse_lists(args: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m cskt", description="Cross-species face alignment.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    parser = argparse.ArgumentParser(
+        prog="python -m cskt",
+        usage="python -m cskt COMMAND ...",
+        description="Facial landmarks of animals from a few labels. More on each: python -m cskt COMMAND --help",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", help=argparse.SUPPRESS)
 
     own_commands.add_parsers(commands)
 
@@ -220,7 +226,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--checkpoint", required=True, metavar="PT", help="a network that cskt saved")
     command.add_argument("--images", required=True, metavar="DIR", help="folder of pictures")
     command.add_argument("--boxes", metavar="CSV", help="face boxes: columns img, x, y, w, h in image pixels")
-    command.add_argument("--out", required=True, metavar="CSV", help="one row per picture")
+    command.add_argument("--deep", action="store_true", help="also the pictures in the folders below")
+    command.add_argument("--out", required=True, metavar="FILE", help="one row per picture (.csv), or COCO (.json)")
+    command.add_argument("--coco", metavar="JSON", help="also write COCO keypoints")
+    command.add_argument("--deeplabcut", metavar="CSV", help="also write DeepLabCut's table, with likelihoods")
     command.add_argument("--draw", metavar="DIR", help="also draw the landmarks into copies of the pictures")
     command.add_argument("--device", default="auto", help="auto, cpu, cuda (default: %(default)s)")
 
@@ -244,16 +253,43 @@ def _parser() -> argparse.ArgumentParser:
     command = _add(commands, horse_lists, "python -m cskt horse-lists ../data/release_data")
     command.add_argument("release", help="the unpacked release_data of Rashid et al.")
     command.add_argument("--seed", type=int, default=0, help="of the draw (default: %(default)s)")
+
+    parser.epilog = _overview(commands)
     return parser
 
 
 def _add(commands: argparse._SubParsersAction, run, example: str) -> argparse.ArgumentParser:
     """Add the command that a function is: its name, its docstring, and an example to copy."""
-    command = commands.add_parser(
-        run.__name__.replace("_", "-"), help=run.__doc__, description=run.__doc__, epilog=f"example: {example}"
-    )
+    name = run.__name__.replace("_", "-")
+    command = commands.add_parser(name, description=run.__doc__, epilog=f"example: {example}")
     command.set_defaults(run=run)
     return command
+
+
+# the overview's order; a command of no group stands under the last one
+GROUPS = {
+    "animals of your own (docs/own_data.md)": ("data check", "data sample", "adapt", "predict"),
+    "the suite": ("run", "table", "report"),
+    "single numbers": (),
+}
+
+
+def _overview(commands: argparse._SubParsersAction) -> str:
+    """All commands, each with what it does and an example, in groups."""
+    found = {}
+    for name, command in commands.choices.items():
+        below = [action for action in command._actions if isinstance(action, argparse._SubParsersAction)]
+        found |= {f"{name} {kind}": own for action in below for kind, own in action.choices.items()} or {name: command}
+    grouped = [name for names in GROUPS.values() for name in names]
+    lines = []
+    for group, names in GROUPS.items():
+        lines += ["", f"{group}:"] if lines else [f"{group}:"]
+        for name in names or [name for name in found if name not in grouped]:
+            about, example = found[name].description, found[name].epilog.removeprefix("example: ")
+            lines += textwrap.wrap(about, 110, initial_indent=f"  {name:<12}  ", subsequent_indent=" " * 16)
+            lines += textwrap.wrap(example, 110, initial_indent=" " * 16, subsequent_indent=" " * 20,
+                                   break_long_words=False, break_on_hyphens=False)  # fmt: skip
+    return "\n".join(lines)
 
 
 def _fraction(text: str) -> float:

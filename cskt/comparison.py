@@ -24,6 +24,7 @@ NAMES = {
     "median_shape": "median shape in the box",
     "human_model": "human model, no animal label",
     "few_shot": "few-shot only",
+    "method": "with the unlabeled pictures",
     "pseudo_label": "Pseudo-label",
     "uda": "UDA",
     "uda_released": "UDA, as the authors ran it",

@@ -67,6 +67,21 @@ DEFAULTS = {
         "CHECKPOINT": "",  # a ready human model instead of training one: ours, or the original project's .pth
         "MISSING": "error",  # what to do if CHECKPOINT is no file: error, or ignore (random weights: fault 35)
     },
+    # --- animals of your own: `cskt adapt` and notebooks/demo_own_data; see docs/own_data.md ----------------------
+    "OWN": {
+        "LABELS": "",  # file or folder of labels, in any format that `cskt data check` reads
+        "IMAGES": "",  # folder of the pictures, labeled ones and others
+        "BOXES": "",  # CSV file of face boxes (img, x, y, w, h); else from the labels, and whole unlabeled pictures
+        "BOX": "auto",  # boxes of labels that BOXES does not give: auto, landmarks, picture (cskt.data.labels)
+        "SCHEME": "",  # YAML file of the landmark scheme; else proposed from names and labels
+        "SPECIES": "",  # of all pictures; else by their names
+        "LIST": "",  # list of the labels to use; else all
+        "FRAMES": "",  # for SLEAP: list of picture names, frame 0 first
+        "FOLDS": 5,  # parts of the labels for the cross-validated error; 0: none
+        "POSITIVES": 0.3,  # share of the unlabeled pictures that mining takes as positives; 0: by MINING.T_POS
+        "NEXT": 20,  # how many pictures to propose for labeling
+        "FEW_SHOT_ONLY": False,  # True: learn from the labels alone
+    },
     # --- the network ----------------------------------------------------------------------------------------------
     "INPUT": {
         "SIZE": 64,  # side of the crop that the network sees, pixels
@@ -196,6 +211,7 @@ _OF_VARIANT = {"published": ("meta_cskt", "uda", "fixmatch"), "improved": ("meta
 
 _CHOICES = {
     "PRECISION": ("auto", "float32", "bfloat16"),
+    "OWN.BOX": ("auto", "landmarks", "picture"),
     "DATA.FORMAT": ("animalweb", "coco", "horse"),
     "HUMAN.MISSING": ("error", "ignore"),
     "MODEL.OUTPUT": ("softmax", "linear"),
@@ -250,6 +266,9 @@ _RANGES = {
     "LABEL_JITTER": (0.0, 1.0),
     "POOL_CAP": (0, 10**7),
     "ZOO_IMAGES": (0, 10**6),
+    "FOLDS": (0, 100),
+    "POSITIVES": (0.0, 1.0),
+    "NEXT": (0, 10**5),
     # a confidence can exceed the 1 of a perfect map where the map is narrower
     "CONFIDENCE": (0.0, 10.0),
     "QUANTILE": (0.0, 1.0),

@@ -47,30 +47,33 @@ def categorize(human_disagreement: np.ndarray, flip_disagreement: np.ndarray, t_
     return np.select([flip >= t_neg, human < t_pos], CATEGORIES[:2], default=CATEGORIES[2])
 
 
-def disagreements(human: LandmarkNet, animal: LandmarkNet, data: UnlabeledSet, **how) -> pd.DataFrame:
+def disagreements(human: LandmarkNet | None, animal: LandmarkNet, data: UnlabeledSet, **how) -> pd.DataFrame:
     """How much two predictions of each unlabeled image differ, twice: human and animal model, and an image's mirror.
 
     Args:
-        human: the human model, not fine-tuned.
+        human: the human model, not fine-tuned; None: there is none.
         animal: the few-shot model.
         data: N unlabeled crops.
         how: codec, precision, progress; see `predict.find_landmarks`.
 
     Returns:
         Columns image, species, family, human_disagreement (over the shared landmarks), flip_disagreement (over all),
-        both fractions of sqrt(w * h); N rows. Source: spec 1.8.
+        both fractions of sqrt(w * h); N rows. The former is NaN without a human model, or one that shares no landmark.
+        Source: spec 1.8.
     """
-    shared = shared_landmarks(SCHEMES[human.spec["scheme"]], data.scheme)
-    people = replace(data, scheme=SCHEMES[human.spec["scheme"]])
-    of_human, _ = find_landmarks(human, people, **how)
     of_animal, _ = find_landmarks(animal, data, **how)
     of_mirror, _ = find_landmarks(animal, data, mirrored=True, **how)
     # lengths in the plain crop's pixels
     norm = data.norm * data.to_crop[:, 0, 0].numpy()
     table = data.table[["image", "species", "family"]].reset_index(drop=True)
-    table["human_disagreement"] = nme(
-        combine(shared.from_a, of_human.numpy()), combine(shared.from_b, of_animal.numpy()), norm
-    )
+    table["human_disagreement"] = np.nan
+    if human is not None:
+        scheme = SCHEMES[human.spec["scheme"]]
+        shared = shared_landmarks(scheme, data.scheme)
+        of_human, _ = find_landmarks(human, replace(data, scheme=scheme), **how)
+        table["human_disagreement"] = nme(
+            combine(shared.from_a, of_human.numpy()), combine(shared.from_b, of_animal.numpy()), norm
+        )
     table["flip_disagreement"] = nme(of_mirror.numpy(), of_animal.numpy(), norm)
     return table
 

@@ -7,7 +7,7 @@ import sys
 
 
 def data_check(args: argparse.Namespace) -> int:
-    """Read labels of any known format, say what they hold and what looks wrong, and draw a contact sheet."""
+    """Say what labels of any known format hold and what looks wrong in them; draw a contact sheet."""
     from pathlib import Path
 
     from cskt import files, sheets
@@ -16,11 +16,18 @@ def data_check(args: argparse.Namespace) -> int:
     from cskt.data.schemes import read_scheme, write_scheme
 
     scheme = read_scheme(args.scheme) if args.scheme else None
-    labels = read_labels(args.path, args.images, boxes=args.boxes, box=args.box, scheme=scheme, species=args.species,
-                         keep=args.list, frames=args.frames)  # fmt: skip
+    labels = read_labels(
+        args.path,
+        args.images,
+        boxes=args.boxes,
+        box=args.box or "auto",
+        scheme=scheme,
+        species=args.species or "",
+        keep=args.list,
+        frames=args.frames,
+    )
     findings = suspicious(labels.faces)
-    for line in describe(labels, proposed=scheme is None):
-        print(line)
+    print("\n".join(labels.describe(labels.notes)))
     for name, problem in zip(*(labels.faces.problems[key] for key in ("image", "problem")), strict=True):
         print(f"left out     {name}: {problem}")
     for row in findings.itertuples():
@@ -37,37 +44,6 @@ def data_check(args: argparse.Namespace) -> int:
     return 1 if left_out or len(findings) else 0
 
 
-def describe(labels, proposed: bool = True) -> list[str]:
-    """What labels hold, a line each.
-
-    Args:
-        labels: by `read_labels`.
-        proposed: whether flip pairs and correspondences were made from names and labels, not read from a file.
-    """
-    import numpy as np
-
-    faces, scheme = labels.faces, labels.faces.scheme
-    there = np.isfinite(faces.landmarks).all(axis=-1)
-    own = " (proposed from the names)" if proposed and scheme.name.startswith("own") else ""
-    counts = faces.table["species"].value_counts(sort=False)
-    pairs = ", ".join(f"{scheme.landmarks[a]} / {scheme.landmarks[b]}" for a, b in scheme.flip_pairs)
-    places = ", ".join(
-        f"{place} is {' + '.join(scheme.landmarks[i] for i in which)}" for place, which in scheme.parts.items()
-    )
-    pictures = faces.table["path"].nunique()
-    lines = [
-        f"format       {labels.format}",
-        f"faces        {len(faces)} in {pictures} pictures; {len(labels.pictures.paths)} in {labels.pictures.folder}",
-        f"species      {', '.join(f'{name} {count}' for name, count in counts.items())}",
-        f"landmarks    {', '.join(f'{n} {c}' for n, c in zip(scheme.landmarks, there.sum(axis=0), strict=True))}",
-        f"missing      {(~there).sum()} of {there.size} landmarks",
-        f"flip pairs   {pairs or 'none: a mirror image keeps every name'}{own if pairs else ''}",
-        f"places       {places or 'none known: nothing is shared with a face model'}{own if places else ''}",
-        *(f"note         {note}" for note in labels.notes),
-    ]
-    return lines
-
-
 def data_sample(args: argparse.Namespace) -> None:
     """Draw a small set of animal faces as a person would have it, to try the steps with."""
     from cskt.data.sample import write_sample
@@ -76,11 +52,58 @@ def data_sample(args: argparse.Namespace) -> None:
         print(line)
 
 
+def adapt(args: argparse.Namespace) -> int:
+    """Train a detector from a few labels and a folder of pictures, with an honest error; resumable."""
+    from cskt import adapt as own
+    from cskt import config
+
+    adaptation = own.prepare(args.config, config.parse_overrides(args.set) | _overrides(args), args.out)
+    print("\n".join(adaptation.labels.describe(adaptation.notes)))
+    until = "mining" if args.until_mining else "method"
+    workers = args.workers or own.workers_for(adaptation.cfg)
+    if own.pending(adaptation, until):
+        told = own.estimate(adaptation, workers, until)
+        print(f"time         {own.told(told, adaptation, until)}")
+    if args.estimate:
+        return 0
+    try:
+        own.run(adaptation, workers, until)
+    except KeyboardInterrupt:
+        note("stopped; the same command goes on from here")
+        return 130
+    if args.until_mining:
+        sheets = own.write_pseudo_label_sheets(adaptation)
+        print(f"written      {adaptation.out}: pseudo_labels.csv, {', '.join(path.name for path in sheets)}")
+        print("next         write accept, reject or drop into its column decision, then call without --until-mining")
+        return 0
+    own.write_results(adaptation)
+    print()
+    print((adaptation.out / "report.md").read_text())
+    problems = len(adaptation.labels.faces.problems)
+    problems += 0 if adaptation.unlabeled is None else len(adaptation.unlabeled.problems)
+    return 1 if problems else 0
+
+
+def _overrides(args: argparse.Namespace) -> dict:
+    """The options that were given, as overrides of the params file; paths are those of the working directory."""
+    from pathlib import Path
+
+    def there(path: str) -> str:
+        return str(Path(path).resolve())
+
+    given = {"OWN.LABELS": args.labeled, "OWN.IMAGES": args.images, "OWN.BOXES": args.boxes, "OWN.SCHEME": args.scheme,
+             "OWN.LIST": args.list, "OWN.FRAMES": args.frames}  # fmt: skip
+    overrides = {key: there(path) for key, path in given.items() if path}
+    if args.human:
+        overrides["HUMAN.CHECKPOINT"] = args.human if args.human == "none" else there(args.human)
+    plain = {"OWN.BOX": args.box, "OWN.SPECIES": args.species, "OWN.FOLDS": args.folds, "OWN.NEXT": args.next}
+    overrides |= {key: value for key, value in plain.items() if value is not None}
+    return overrides | ({"OWN.FEW_SHOT_ONLY": True} if args.few_shot_only else {})
+
+
 def add_parsers(commands: argparse._SubParsersAction) -> None:
     """Add these commands to the command line's parser."""
-    data = commands.add_parser(
-        "data", help="Labels of your own: check them (data check), or draw some to try (data sample)."
-    )
+    data = commands.add_parser("data", description="Labels of your own.")
     kinds = data.add_subparsers(dest="kind", required=True, metavar="COMMAND")
 
     example = "python -m cskt data check my_animals/labels.csv --images my_animals/pictures --out check"
@@ -94,6 +117,24 @@ def add_parsers(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--labeled", type=int, default=40, metavar="N", help="labels (default: %(default)s)")
     command.add_argument("--unlabeled", type=int, default=200, metavar="N", help="other pictures (%(default)s)")
 
+    example = (
+        "python -m cskt adapt --labeled my_animals/labels.csv --images my_animals/pictures "
+        "--human outputs/zoo/human_model/checkpoint.pt --out adapted"
+    )
+    command = _add(commands, "adapt", adapt, example)
+    command.add_argument("--labeled", metavar="PATH", help="labels, in any format that `data check` reads")
+    _add_reading(command)
+    command.add_argument("--out", required=True, metavar="DIR", help="folder of all results; call again to go on")
+    command.add_argument("--human", metavar="PT", help="face model to start from and to mine with, or none")
+    command.add_argument("--folds", type=int, metavar="K", help="parts of the cross-validation (default: 5; 0: none)")
+    command.add_argument("--next", type=int, metavar="N", help="pictures to propose for labeling (default: 20)")
+    command.add_argument("--few-shot-only", action="store_true", help="learn from the labels alone: quick")
+    command.add_argument("--until-mining", action="store_true", help="stop before the long part, to see pseudo-labels")
+    command.add_argument("--estimate", action="store_true", help="say how long it takes, and stop")
+    command.add_argument("--workers", type=int, metavar="N", help="processes at a time (default: one per core)")
+    command.add_argument("--config", default="params/own.yaml", metavar="YAML", help="params file (%(default)s)")
+    command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override of the config")
+
 
 def _add_reading(command: argparse.ArgumentParser) -> None:
     """The arguments that say how labels are read."""
@@ -102,19 +143,18 @@ def _add_reading(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--box",
         choices=("auto", "landmarks", "picture"),
-        default="auto",
         help="face boxes of labels without one: from the label file or the landmarks (auto), from the landmarks, or "
         "the whole picture (for pictures cropped to the face)",
     )
     command.add_argument("--scheme", metavar="YAML", help="landmarks, flip pairs, correspondences (else proposed)")
-    command.add_argument("--species", default="", metavar="NAME", help="of all pictures (else by their names)")
+    command.add_argument("--species", metavar="NAME", help="of all pictures (else by their names)")
     command.add_argument("--list", metavar="TXT", help="use the labels of these pictures only, one name a line")
     command.add_argument("--frames", metavar="TXT", help="SLEAP: picture names, that of frame 0 first")
 
 
 def _add(commands: argparse._SubParsersAction, name: str, run, example: str) -> argparse.ArgumentParser:
     about = run.__doc__.splitlines()[0]
-    command = commands.add_parser(name, help=about, description=about, epilog=f"example: {example}")
+    command = commands.add_parser(name, description=about, epilog=f"example: {example}")
     # errors are told under the whole name
     command.set_defaults(run=run, command=run.__name__.replace("_", " "))
     return command

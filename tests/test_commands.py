@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from cskt.__main__ import main
+from cskt.data.labels import read_labels
 from cskt.models import LandmarkNet, checkpoints
 
 NAMES = ["left_eye", "right_eye", "nose", "left_ear", "right_ear"]
@@ -106,6 +107,32 @@ def test_predict_draws_and_names_what_it_could_not_read(tmp_path, checkpoint, pi
     assert "broken.jpg" in errors and "cut.png" in errors
     before, after = (np.asarray(Image.open(p).convert("RGB")) for p in (pictures / "cat_1.png", drawn / "cat_1.png"))
     assert before.shape == after.shape and (before != after).any()
+
+
+def test_predict_writes_coco_and_deeplabcut_with_the_same_numbers(tmp_path, checkpoint, pictures):
+    (pictures / "below").mkdir()
+    (pictures / "cat_2.png").rename(pictures / "below" / "dog_2.png")
+    command = ["predict", "--checkpoint", str(checkpoint), "--images", str(pictures), "--deep"]
+    out, coco, deeplabcut = (str(tmp_path / name) for name in ("out.csv", "coco.json", "dlc.csv"))
+    assert main([*command, "--out", out, "--coco", coco, "--deeplabcut", deeplabcut]) == 0
+    table = pd.read_csv(out)
+    assert table["image"].tolist() == ["below/dog_2.png", "cat_0.png", "cat_1.png"]
+    points = table[[f"{name}_{axis}" for name in NAMES for axis in "xy"]].to_numpy().reshape(3, 5, 2)
+    for path in (coco, deeplabcut):
+        labels = read_labels(path, pictures)
+        assert labels.faces.table["image"].tolist() == table["image"].tolist()
+        assert labels.faces.landmarks == pytest.approx(points, abs=1e-9)
+    content = json.loads((tmp_path / "coco.json").read_text())
+    confidence = table[[f"{name}_confidence" for name in NAMES]].to_numpy()
+    assert content["annotations"][1]["keypoint_scores"] == pytest.approx(confidence[1])
+    assert content["annotations"][1]["bbox"] == [0, 0, 80, 60]
+    assert [category["name"] for category in content["categories"]] == ["cat", "dog"]
+    dlc = pd.read_csv(deeplabcut, header=[0, 1, 2], index_col=0)
+    assert dlc.columns.names == ["scorer", "bodyparts", "coords"]
+    assert dlc["cskt"]["nose"]["likelihood"].to_numpy() == pytest.approx(confidence[:, 2])
+    # a name that ends in .json asks for COCO
+    assert main([*command, "--out", str(tmp_path / "alone.json")]) == 0
+    assert (tmp_path / "alone.json").read_text() == (tmp_path / "coco.json").read_text()
 
 
 @pytest.mark.parametrize(

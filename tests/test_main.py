@@ -133,6 +133,20 @@ def test_help_has_an_example_that_parses(capsys, command):
     assert f"example: python -m cskt {command} --" in capsys.readouterr().out
 
 
+def test_the_overview_names_every_command_once_with_an_example(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 120
+    examples = [line.split()[3:] for line in lines if line.strip().startswith("python -m cskt ")]
+    names = [" ".join(words[:2]) if words[0] == "data" else words[0] for words in examples]
+    assert {"data check", "data sample", "adapt", "predict", "run", "table", "report", "mining"} <= set(names)
+    assert len(names) == len(set(names))
+    headings = [line for line in lines if line.endswith(":")]
+    assert headings[1:] == ["animals of your own (docs/own_data.md):", "the suite:", "single numbers:"]
+
+
 def test_help_does_not_wait_for_the_library():
     code = "import sys, cskt.__main__; sys.exit(bool({'numpy', 'pandas', 'torch'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -33,7 +33,7 @@ def test_check_says_what_was_found_and_what_looks_wrong(checked):
     assert status == 1
     told = {line[:13].strip(): line[13:] for line in lines}
     assert told["format"] == "DeepLabCut or Lightning Pose CSV"
-    assert told["faces"] == f"10 in 10 pictures; 10 in {home}/pictures"
+    assert told["faces"] == f"10 in 10 pictures; 10 pictures in {home}/pictures"
     assert told["species"] == "cat 10"
     assert told["landmarks"] == "left_eye 10, right_eye 10, nose 10, chin 9"
     assert told["missing"] == "1 of 40 landmarks"

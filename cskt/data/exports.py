@@ -2,13 +2,16 @@
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from cskt.data.folder import picture_size
-from cskt.data.table import Annotations
+from cskt.data.table import Annotations, landmark_columns, with_landmarks
+from cskt.files import write_csv, write_json, write_text
 
 SCORER = "cskt"
 
@@ -17,7 +20,8 @@ def coco_content(faces: Annotations, confidence: np.ndarray | None = None) -> di
     """Faces with landmarks as the content of a COCO keypoint file, one category per species.
 
     Args:
-        faces: with boxes and landmarks (image pixels; NaN where missing), and image files for the pictures' sizes.
+        faces: with boxes, landmarks (image pixels; NaN where missing) unless read without labels, and image files for
+            the pictures' sizes.
         confidence: of each predicted landmark, [N, L]; then each annotation has `score` (their mean) and
             `keypoint_scores`.
 
@@ -33,20 +37,21 @@ def coco_content(faces: Annotations, confidence: np.ndarray | None = None) -> di
     ]
     images: dict[str, dict] = {}
     entries = []
-    rows = zip(table["image"], table["path"], table["species"], faces.boxes.tolist(), faces.landmarks, strict=True)
+    points = faces.landmarks if faces.has_landmarks else np.full((len(faces), len(scheme.landmarks), 2), np.nan)
+    rows = zip(table["image"], table["path"], table["species"], faces.boxes.tolist(), points, strict=True)
     for number, (name, path, kind, box, landmarks) in enumerate(rows, start=1):
         file = picture_of(name, path)
         if file not in images:
             width, height = picture_size(path) or (0, 0)
             images[file] = {"id": len(images) + 1, "file_name": file, "width": width, "height": height}
         there = np.isfinite(landmarks).all(axis=-1)
-        points = [[float(x), float(y), 2] if seen else [0, 0, 0] for (x, y), seen in zip(landmarks, there, strict=True)]
+        own = [[float(x), float(y), 2] if seen else [0, 0, 0] for (x, y), seen in zip(landmarks, there, strict=True)]
         entry = {"id": number, "image_id": images[file]["id"], "category_id": species.index(kind) + 1, "iscrowd": 0,
                  "bbox": box, "area": box[2] * box[3], "num_keypoints": int(there.sum()),
-                 "keypoints": [value for point in points for value in point]}  # fmt: skip
+                 "keypoints": [value for point in own for value in point]}  # fmt: skip
         if confidence is not None:
-            own = confidence[number - 1]
-            entry |= {"score": float(own.mean()), "keypoint_scores": own.tolist()}
+            sure = confidence[number - 1]
+            entry |= {"score": float(sure.mean()), "keypoint_scores": sure.tolist()}
         entries.append(entry)
     return {"images": list(images.values()), "annotations": entries, "categories": categories}
 
@@ -77,6 +82,41 @@ def deeplabcut_csv(faces: Annotations, confidence: np.ndarray | None = None, sco
         fields = ["" if np.isnan(value) else repr(value) for value in row]
         writer.writerow([*(name.split("/") if wide else [name]), *fields])
     return text.getvalue()
+
+
+def write_predictions(
+    predictions: pd.DataFrame,
+    faces: Annotations,
+    out: str | Path,
+    *,
+    coco: str | Path | None = None,
+    deeplabcut: str | Path | None = None,
+) -> list[str]:
+    """Write predicted landmarks, as one or several files.
+
+    Args:
+        predictions: by `predict.predict`.
+        faces: the same pictures, with path and box.
+        out: CSV of the predictions as they are, or COCO keypoints if it ends in .json.
+        coco, deeplabcut: further files, of these formats.
+
+    Returns:
+        The files' names.
+    """
+    names = [f"{name}_confidence" for name in faces.scheme.landmarks]
+    own = faces.select(predictions["image"]).without_landmarks()
+    landmarks = predictions[landmark_columns(faces.scheme)].to_numpy(float).reshape(len(own), -1, 2)
+    own = replace(own, table=with_landmarks(own.table, faces.scheme, landmarks))
+    confidence = predictions[names].to_numpy(float)
+    if Path(out).suffix.lower() == ".json":
+        write_json(out, coco_content(own, confidence))
+    else:
+        write_csv(out, predictions)
+    if coco is not None:
+        write_json(coco, coco_content(own, confidence))
+    if deeplabcut is not None:
+        write_text(deeplabcut, deeplabcut_csv(own, confidence))
+    return [str(path) for path in (out, coco, deeplabcut) if path is not None]
 
 
 def picture_of(name: str, path: str | Path) -> str:

@@ -121,10 +121,16 @@ def read_folder(
         if problem:
             problems.exclude(name, path, problem)
             continue
-        kind = species or species_of(name)
+        kind = species or species_by_name(name)
         rows.append((name, str(path), kind, family_of(kind), "", *box))
     names = ["image", "path", "species", "family", "split", "x", "y", "w", "h"]
     return annotations(pd.DataFrame(rows, columns=names), scheme, problems, folder)
+
+
+def species_by_name(name: str) -> str:
+    """The species that a picture's name says: cat_12.jpg is a cat, img0012.png just an animal."""
+    species = species_of(name)
+    return "animal" if species == Path(name).stem else species
 
 
 def read_boxes(path: str | Path, pictures: Pictures) -> dict[str, tuple[float, float, float, float]]:

@@ -11,7 +11,7 @@ import pandas as pd
 from cskt.data.boxes import box_of, is_extent
 from cskt.data.coco import coco_faces
 from cskt.data.deeplabcut import is_deeplabcut, read_deeplabcut_csv, read_deeplabcut_h5
-from cskt.data.folder import Pictures, picture_size, read_boxes
+from cskt.data.folder import Pictures, picture_size, read_boxes, species_by_name
 from cskt.data.labelfile import Face, LabelFile, number, point
 from cskt.data.pts import pts_faces
 from cskt.data.reading import read_csv, read_list, read_text
@@ -20,7 +20,7 @@ from cskt.data.sleap import is_sleap, read_sleap_csv
 from cskt.data.table import Annotations, ProblemLog, annotations, box_problem
 from cskt.errors import DataError
 from cskt.landmarks import Scheme
-from cskt.species import family_of, species_of
+from cskt.species import family_of
 
 FORMATS = (
     "DeepLabCut CSV or H5 (one file, or a project folder), Lightning Pose CSV, SLEAP's analysis CSV, COCO keypoints "
@@ -39,12 +39,35 @@ class Labels:
         format: what the file was recognized as.
         notes: what was decided in reading it.
         pictures: the folder of the pictures.
+        proposed: whether the scheme was made from names and labels, not known or read from a file.
     """
 
     faces: Annotations
     format: str
     notes: list[str]
     pictures: Pictures
+    proposed: bool
+
+    def describe(self, notes: Sequence[str] = ()) -> list[str]:
+        """What the labels hold, a line each, and notes after that."""
+        faces, scheme = self.faces, self.faces.scheme
+        there = np.isfinite(faces.landmarks).all(axis=-1)
+        counts = faces.table["species"].value_counts(sort=False)
+        names = scheme.landmarks
+        pairs = ", ".join(f"{names[a]} / {names[b]}" for a, b in scheme.flip_pairs)
+        places = ", ".join(f"{place} is {' + '.join(names[i] for i in own)}" for place, own in scheme.parts.items())
+        how = " (proposed from the names)" if self.proposed else ""
+        told = {
+            "format": self.format,
+            "faces": f"{len(faces)} in {faces.table['path'].nunique()} pictures; {len(self.pictures.paths)} pictures "
+            f"in {self.pictures.folder}",
+            "species": ", ".join(f"{name} {count}" for name, count in counts.items()),
+            "landmarks": ", ".join(f"{name} {count}" for name, count in zip(names, there.sum(axis=0), strict=True)),
+            "missing": f"{(~there).sum()} of {there.size} landmarks",
+            "flip pairs": f"{pairs}{how}" if pairs else "none: a mirror image keeps every name",
+            "places": f"{places}{how}" if places else "none known: nothing is shared with a face model",
+        }
+        return [f"{name:<13}{text}" for name, text in [*told.items(), *(("note", note) for note in notes)]]
 
 
 def read_labels(
@@ -124,17 +147,19 @@ def read_labels(
             continue
         how[kind] += 1
         row = name if several[name] == 1 else f"{name}#{numbers[name]}"
-        which = species or face.species or _species(name)
+        which = species or face.species or species_by_name(name)
         rows.append((row, str(pictures.paths[name]), which, family_of(which), "", *own))
         points.append(landmarks)
         sizes.append(size)
 
     stacked = np.array(points, dtype=float).reshape(len(rows), len(names), 2)
+    proposed = scheme is None
     scheme = scheme or scheme_of(names, stacked)
+    proposed &= scheme.name.startswith("own")
     table = pd.DataFrame(rows, columns=_COLUMNS)
     faces = annotations(table, scheme, problems, source.path, stacked, np.array(sizes, dtype=float).reshape(-1, 2))
     notes = [*source.notes, *(f"boxes: {count} {kind}" for kind, count in how.items())]
-    return Labels(faces, source.format, notes, pictures)
+    return Labels(faces, source.format, notes, pictures, proposed)
 
 
 def read_file(path: str | Path, scheme: Scheme | None = None) -> LabelFile:
@@ -272,9 +297,3 @@ def _box(face: Face, given: tuple | None, landmarks: np.ndarray, size: tuple[int
     if np.isfinite(landmarks).all(axis=-1).sum() < 2:
         return None, ""
     return tuple(box_of(landmarks, *size).tolist()), "derived from the landmarks by AnimalWeb's rule"
-
-
-def _species(name: str) -> str:
-    """The species that a picture's name says: cat_12.jpg is a cat, img0012.png just an animal."""
-    stem = Path(name).stem
-    return species_of(name) if species_of(name) != stem else "animal"

@@ -15,6 +15,7 @@ from cskt.files import write_csv, write_text
 from cskt.landmarks import SCHEMES
 from cskt.species import family_of, species_of
 
+FILES = {"OWN.LABELS": "labels.csv", "OWN.IMAGES": "pictures", "OWN.BOXES": "boxes.csv"}  # config key -> what it names
 SEED = 1  # other individuals than those of the embedded zoo
 
 

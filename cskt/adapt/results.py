@@ -1,0 +1,263 @@
+"""What an adaptation gives: the detector, its cross-validated error, pseudo-labels to look at, what to label next."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cskt import files, galleries, sheets
+from cskt.adapt.job import decisions
+from cskt.adapt.prepare import Adaptation
+from cskt.comparison import shape_scores
+from cskt.data.datasets import UnlabeledSet
+from cskt.data.table import Annotations, landmark_columns
+from cskt.metrics import paired_interval, paired_test
+from cskt.predict import score, summarize
+from cskt.settings import Setting
+
+ALIKE = 0.9  # correlation above which two pictures are so alike that labeling one of them will do
+PAGES = 5  # sheets of pseudo-labels at most
+
+
+def write_results(adaptation: Adaptation) -> dict[str, Any]:
+    """Write checkpoint, scores, sheets, the next pictures and report.md into the adaptation's folder.
+
+    Returns:
+        The numbers of the report: labels, unlabeled, and where there are folds, of each stage (few_shot, method) and of
+        the mean shape in the box: nme with its 95 % interval, fr08, ...; fractions.
+    """
+    out, cfg = adaptation.out, adaptation.cfg
+    stage = "few_shot" if cfg.OWN.FEW_SHOT_ONLY else "method"
+    with files.atomic_path(out / "checkpoint.pt") as temporary:
+        shutil.copyfile(out / "jobs" / "final" / f"{stage}.pt", temporary)
+    setting = Setting(cfg)
+    truth = setting.annotations("test")
+    summary: dict[str, Any] = {"labels": len(truth), "unlabeled": len(adaptation.unlabeled or ()), "stage": stage}
+    scores = cross_validate(adaptation, truth)
+    if len(scores):
+        files.write_csv(out / "scores.csv", scores)
+        for name, own in scores.groupby("run", sort=False):
+            summary |= summarize(own, prefix=f"{name}_")
+        if stage == "method":
+            few, best = (scores.loc[scores["run"] == name, "nme"].to_numpy() for name in ("few_shot", "method"))
+            low, high = paired_interval(best, few, 0)
+            summary |= {"gain": float(np.nanmean(few - best)), "gain_low": -high, "gain_high": -low,
+                        "gain_p": paired_test(best, few, 0)}  # fmt: skip
+        _worst(out, truth, scores, stage)
+    if adaptation.unlabeled is not None:
+        unlabeled = setting.unlabeled_set()
+        write_pseudo_label_sheets(adaptation)
+        summary["next"] = _write_next(adaptation, unlabeled)
+    files.write_json(out / "summary.json", summary)
+    files.write_text(out / "report.md", report(adaptation, summary, scores))
+    return summary
+
+
+# --- the error -------------------------------------------------------------------------------------------------------
+
+
+def cross_validate(adaptation: Adaptation, truth: Annotations) -> pd.DataFrame:
+    """Each label's error, of the networks that had not learned it.
+
+    Returns:
+        run ("mean_shape", "few_shot", "method"), fold, and the columns of `predict.score`; a row per run and label.
+        Empty without folds.
+    """
+    parts = []
+    for job, names in adaptation.held_out.items():
+        if not names:
+            continue
+        held_out = truth.select(names)
+        learned = truth.select([name for name in truth.table["image"] if name not in set(names)])
+        if np.isfinite(learned.landmarks).all(axis=-1).any(axis=0).all():  # else there is no mean of some landmark
+            parts.append(shape_scores(learned, held_out).assign(run="mean_shape", fold=job))
+        for run in ("few_shot", "method"):
+            path = adaptation.out / "jobs" / job / f"held_out_{run}.csv"
+            if path.exists():
+                parts.append(score(pd.read_csv(path), truth).assign(run=run, fold=job))
+    if not parts:
+        return pd.DataFrame()
+    table = pd.concat(parts, ignore_index=True)
+    table.insert(0, "run", table.pop("run"))
+    table.insert(1, "fold", table.pop("fold"))
+    order = {"mean_shape": 0, "few_shot": 1, "method": 2}
+    return table.sort_values(["run", "image"], key=lambda own: own.map(order).fillna(0) if own.name == "run" else own,
+                             ignore_index=True)  # fmt: skip
+
+
+def _worst(out: Path, truth: Annotations, scores: pd.DataFrame, stage: str) -> None:
+    """The labels with the largest errors beside what was found: a mistake of the network, or of the label."""
+    found = pd.concat([pd.read_csv(path) for path in sorted((out / "jobs").glob(f"fold*/held_out_{stage}.csv"))])
+    worst = scores[scores["run"] == stage].nlargest(16, "nme")
+    sheets.save(galleries.overlays(truth, found, worst), out / "worst_labels.png")
+
+
+# --- pseudo-labels and the next labels -------------------------------------------------------------------------------
+
+
+def write_pseudo_label_sheets(adaptation: Adaptation) -> list[Path]:
+    """Draw the positives of pseudo_labels.csv, in its order, into pseudo_labels_1.png and so on; returns the files."""
+    out = adaptation.out
+    table = pd.read_csv(out / "pseudo_labels.csv", dtype={"decision": str}, keep_default_na=True)
+    table["decision"] = table["decision"].fillna("")
+    shown = table[(table["category"] == "positive") | (table["decision"] == "accept")].reset_index(drop=True)
+    faces = adaptation.unlabeled.select(shown["image"])
+    written = []
+    for number, rows in enumerate(sheets.pages(len(shown))[:PAGES], start=1):
+        if not len(rows):
+            continue
+        own = shown.iloc[rows]
+        titles = [f"{name}\n{word or 'as mined'}" for name, word in zip(own["image"], own["decision"], strict=True)]
+        axes = sheets.gallery(faces.table.iloc[rows], own, faces.scheme, titles)
+        written.append(out / f"pseudo_labels_{number}.png")
+        sheets.save(axes, written[-1])
+    return written
+
+
+def committee_disagreement(landmarks: np.ndarray, norm: np.ndarray) -> np.ndarray:
+    """How far several networks are apart on each picture.
+
+    Args:
+        landmarks: of M networks, in image pixels, [M, N, L, 2].
+        norm: the length that distances are divided by, [N].
+
+    Returns:
+        [N], fractions: the root mean square distance from the mean of the networks, mean over the landmarks.
+
+    Example:
+        >>> apart = np.array([[[[0.0, 0.0]]], [[[6.0, 8.0]]]])
+        >>> committee_disagreement(apart, np.array([50.0])).tolist()
+        [0.1]
+    """
+    away = ((landmarks - landmarks.mean(axis=0)) ** 2).sum(axis=-1).mean(axis=0)
+    return np.sqrt(away).mean(axis=-1) / norm
+
+
+def choose_next(data: UnlabeledSet, disagreement: np.ndarray, count: int) -> np.ndarray:
+    """The pictures with the largest disagreement, passing over one that looks like one already chosen.
+
+    Args:
+        data: N pictures.
+        disagreement: [N]; NaN for a picture that is not to be chosen.
+        count: how many.
+
+    Returns:
+        Rows, [count] or fewer, the largest disagreement first; those that look alike only when others have run out.
+    """
+    order = [row for row in np.argsort(-disagreement, kind="stable") if np.isfinite(disagreement[row])]
+    looks = _looks(data)
+    chosen: list[int] = []
+    for row in order:
+        if len(chosen) < count and all(float(looks[row] @ looks[other]) < ALIKE for other in chosen):
+            chosen.append(row)
+    rest = [row for row in order if row not in set(chosen)][: count - len(chosen)]
+    return np.array([*chosen, *rest], dtype=int)
+
+
+def _looks(data: UnlabeledSet) -> np.ndarray:
+    """A small grey picture of each crop as a vector of mean 0 and length 1, [N, 144]."""
+    margin = (data.crops.shape[1] - data.size) // 2
+    looks = []
+    for row in range(len(data)):
+        grey = data.take([row])[0, margin : margin + data.size, margin : margin + data.size].float().mean(dim=-1)
+        edges = np.linspace(0, data.size, 13).astype(int)
+        cells = np.add.reduceat(np.add.reduceat(grey.numpy(), edges[:-1], axis=0), edges[:-1], axis=1).ravel()
+        cells = cells - cells.mean()
+        looks.append(cells / (np.linalg.norm(cells) or 1.0))
+    return np.stack(looks)
+
+
+def _write_next(adaptation: Adaptation, unlabeled: UnlabeledSet) -> int:
+    """Propose pictures to label: next_to_label.csv and .png; returns how many."""
+    out, cfg = adaptation.out, adaptation.cfg
+    folds = [job for job, names in adaptation.held_out.items() if names] or ["final"]
+    tables = [pd.read_csv(out / "jobs" / job / "unlabeled.csv") for job in folds]
+    columns = landmark_columns(unlabeled.scheme)
+    landmarks = np.stack([table[columns].to_numpy(float).reshape(len(table), -1, 2) for table in tables])
+    if len(tables) > 1:
+        apart = committee_disagreement(landmarks, unlabeled.norm)
+    else:
+        mined = pd.read_csv(out / "jobs" / "final" / "mining.csv").set_index("image")
+        apart = mined.loc[unlabeled.table["image"], "flip_disagreement"].to_numpy()
+    dropped = {name for name, word in decisions(out / "pseudo_labels.csv").items() if word == "drop"}
+    apart = np.where(unlabeled.table["image"].isin(dropped), np.nan, apart)
+    rows = choose_next(unlabeled, apart, cfg.OWN.NEXT)
+    chosen = unlabeled.table.iloc[rows].reset_index(drop=True)
+    table = chosen[["image", "path"]].assign(disagreement=apart[rows])
+    table.insert(0, "rank", np.arange(1, len(table) + 1))
+    files.write_csv(out / "next_to_label.csv", table)
+    if len(rows):
+        final = (
+            pd.read_csv(out / "jobs" / "final" / "unlabeled.csv").set_index("image").loc[chosen["image"]].reset_index()
+        )
+        titles = [f"{k}. {name}\napart {100 * far:.1f} %" for k, name, far in
+                  zip(table["rank"], table["image"], table["disagreement"], strict=True)]  # fmt: skip
+        sheets.save(sheets.gallery(chosen, final, unlabeled.scheme, titles), out / "next_to_label.png")
+    return len(rows)
+
+
+# --- the report ------------------------------------------------------------------------------------------------------
+
+_NAMES = {
+    "mean_shape": "mean shape in the box (no network)",
+    "few_shot": "learned from the labels alone",
+    "method": "with the unlabeled pictures",
+}
+
+
+def report(adaptation: Adaptation, summary: dict[str, Any], scores: pd.DataFrame) -> str:
+    """The results as Markdown, for a person."""
+    cfg, scheme = adaptation.cfg, adaptation.labels.faces.scheme
+    lines = [f"# A detector from {summary['labels']} labels and {summary['unlabeled']:,} unlabeled pictures", ""]
+    if len(scores):
+        folds = sum(bool(names) for names in adaptation.held_out.values())
+        lines += [
+            f"Cross-validated error, {folds} parts: each label was predicted by a network that had learned the others "
+            "alone, in its own face box. NME: mean distance, as a share of sqrt(width * height) of the box.",
+            "",
+            "| | NME % (95 % interval) | above 8 % | above 10 % |",
+            "|---|---|---|---|",
+        ]
+        for run in scores["run"].unique():
+            nme, low, high = (f"{100 * summary[f'{run}_{name}']:.2f}" for name in ("nme", "nme_low", "nme_high"))
+            over = " | ".join(f"{summary[f'{run}_{name}']:.0%}" for name in ("fr08", "fr10"))
+            lines.append(f"| {_NAMES[run]} | {nme} ({low} to {high}) | {over} |")
+        if "gain" in summary:
+            gain, low, high = (f"{100 * summary[name]:.2f}" for name in ("gain", "gain_low", "gain_high"))
+            told = f"{gain} points (95 % interval {low} to {high}, p = {summary['gain_p']:.2g})"
+            lines += ["", f"The unlabeled pictures lowered the error by {told}."]
+        best = scores[scores["run"] == summary["stage"]]
+        of_each = ", ".join(f"{name} {100 * best[f'{name}_error'].mean():.1f}" for name in scheme.landmarks)
+        lines += [
+            "",
+            f"By landmark, NME %: {of_each}.",
+            "",
+            "The final detector learned from all labels, so it should be a little better than this. On a picture whose "
+            "box fits worse than those of the labels it will be worse. Labels of one animal, or of neighboring frames, "
+            "on both sides of a split make the error look better than it is; where there are folders enough, faces of "
+            "one stay together.",
+        ]
+    else:
+        lines.append("No cross-validated error: OWN.FOLDS is 0, or there are fewer than four labels.")
+    lines += ["", "## Notes", "", *(f"* {note}" for note in adaptation.notes), "", "## Files", ""]
+    lines.append(
+        "* `checkpoint.pt`: the detector, for `python -m cskt predict --checkpoint checkpoint.pt --images DIR ...`"
+    )
+    if len(scores):
+        lines.append("* `scores.csv`: each label's error; `worst_labels.png`: the largest, to look for wrong labels")
+    if adaptation.unlabeled is not None and summary["stage"] == "method":
+        lines.append(
+            "* `pseudo_labels.csv`, `pseudo_labels_*.png`: what mining took for sure (category positive). Write "
+            "accept, reject or drop into the column decision and call the same command again: that stage is done anew"
+        )
+    if adaptation.unlabeled is not None:
+        lines.append(
+            f"* `next_to_label.csv`, `next_to_label.png`: the {summary['next']} pictures whose label would teach most: "
+            "those on which the networks of the cross-validation are farthest apart"
+        )
+    lines.append(
+        f"* `config.yaml`: every setting (method {cfg.METHOD.NAME}, variant {cfg.METHOD.VARIANT}, seed {cfg.SEED})"
+    )
+    return "\n".join([*lines, ""])
