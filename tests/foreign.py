@@ -70,8 +70,8 @@ def sleap_csv(frames, points):
 
 def coco(names, points, tool="cvat", prefix=""):
     """Content of a COCO file as CVAT or Label Studio exports it: its boxes are the landmarks' extent."""
-    skeleton = {"name": "cat" if tool == "cvat" else "default", "supercategory": "", "keypoints": list(NAMES)}
-    others = [{"name": name, "supercategory": "cat", "keypoints": [], "skeleton": []} for name in NAMES]
+    skeleton = {"name": "face" if tool == "cvat" else "default", "supercategory": "", "keypoints": list(NAMES)}
+    others = [{"name": name, "supercategory": "face", "keypoints": [], "skeleton": []} for name in NAMES]
     categories = [skeleton, *others] if tool == "cvat" else [{"name": "Airplane"}, skeleton]
     categories = [{"id": k, **category} for k, category in enumerate(categories, start=1)]
     category, (width, height) = 1 if tool == "cvat" else 2, SIZE

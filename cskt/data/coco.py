@@ -156,8 +156,8 @@ def coco_faces(path: str | Path, names: tuple[str, ...] = ()) -> LabelFile:
     return LabelFile("COCO keypoints", file, landmarks, faces, notes)
 
 
-# names of categories that tools make up where the person gave none
-_NO_SPECIES = ("", "default", "object", "skeleton", "keypoints")
+# names of categories that say no species: of tools, where the person gave none, and the most usual ones
+_NO_SPECIES = ("", "default", "object", "skeleton", "keypoints", "face", "head", "animal")
 
 
 def _load(file: Path) -> dict[str, Any]:
