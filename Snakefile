@@ -2,13 +2,13 @@
 #
 #   snakemake                                           the zoo, one seed
 #   snakemake --config setting=animalpose seeds=1       another file of params/; `make reproduce` calls this
-#   snakemake animalpose_paper                          all that the paper shows, on real faces: two settings, three seeds
+#   snakemake animalpose_paper                          all the paper shows, on real faces: two settings, three seeds
 #   snakemake ... -n                                    what would be done, and why
 #
 # The runs are the entries of params/grids/*.yaml (cskt/grids.py says what an entry holds). A run is done when its
 # summary.json is there, which it writes last. It is done again when its notebook, the params file or a run it needs has
-# become newer. The code in cskt/ and the grids are left out on purpose: a changed docstring must not throw away hours of
-# training. Whoever changed what a run computes says so: `snakemake ... --forcerun few_shot`.
+# become newer. The code in cskt/ and the grids are left out on purpose: a changed docstring must not throw away hours
+# of training. Whoever changed what a run computes says so: `snakemake ... --forcerun few_shot`.
 # Options that always hold (all cores, go on after a failure, judge by modification time) are in
 # profiles/default/config.yaml.
 #
@@ -39,13 +39,15 @@ OTHERS = {"suite", "horse"}
 PAPER = dict.fromkeys(["animalpose", "animalpose_unknown"], GRIDS)
 
 SETTING = config.get("setting", "zoo")
-GAPS = "gaps" in config
+GAPS = bool(int(config.get("gaps", 0)))
 # each job asks for one GPU where there is one (`make reproduce` says how many there are); `gpu=1` asks for one
 # where this process sees none, on the front end of a cluster
 GPU = int(config.get("gpu", shutil.which("nvidia-smi") is not None and os.system("nvidia-smi > /dev/null 2>&1") == 0))
 
 if SETTING not in SETTINGS:
     raise WorkflowError(f"no setting {SETTING!r}: there is no params/{SETTING}.yaml; known are {', '.join(SETTINGS)}")
+if unknown := set(config.get("grids", "suite").split(",")) - GRIDS:
+    raise WorkflowError(f"no grid {', '.join(sorted(unknown))} in params/grids; there are {', '.join(sorted(GRIDS))}")
 
 
 def runs(setting, plan):

@@ -125,14 +125,26 @@ def test_a_table_is_made_again_after_a_run_of_the_setting_beside_its_own(project
     table = TABLE.replace("}", ", settings: [animalpose], beside: {animalpose: animalpose_unknown}}")
     (project / "params" / "grids" / "table.yaml").write_text(table)
     rows = [*(f"row/seed{seed}" for seed in range(3)), "one_seed/seed0"]
-    for setting in ("animalpose", "animalpose_unknown"):
-        finish(project, *suite(setting, 3), *(f"{setting}/{row}" for row in rows))
-    finish(project, "animalpose/table")
+    settings = ("animalpose", "animalpose_unknown")
+    runs = [run for one in settings for run in (*suite(one, 3), *(f"{one}/{row}" for row in rows))]
+    finish(project, *runs, "animalpose/table")
     _, output = dry_run(project, "animalpose_paper")
     assert planned(output) == {}
     (project / "outputs" / "animalpose_unknown" / "row" / "seed2" / "summary.json").unlink()
     _, output = dry_run(project, "animalpose_paper")
     assert planned(output) == {"row": 1, "table": 1}
+
+
+def test_a_table_can_be_made_of_the_runs_that_are_there(project):
+    (project / "params" / "grids" / "rows.yaml").write_text(ROWS)
+    (project / "params" / "grids" / "table.yaml").write_text(TABLE)
+    finish(project, *suite("zoo", 1), "zoo/one_seed/seed0")
+    status, output = dry_run(project, "--config", "gaps=1")
+    assert status == 0, output
+    assert planned(output) == {"table": 1}
+    finish(project, *suite("zoo", 1), "zoo/one_seed/seed0", "zoo/table")
+    _, output = dry_run(project, "--config", "gaps=1")
+    assert planned(output) == {}
 
 
 def test_a_setting_without_a_plan_of_its_own_is_the_suite(project):
