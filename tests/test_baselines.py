@@ -405,6 +405,22 @@ def test_the_student_is_taught_the_teachers_maps_with_a_rising_weight():
         assert target.allclose(expected - expected.amin(dim=(-2, -1), keepdim=True), atol=1e-5)
 
 
+def test_mean_teachers_target_is_moved_by_the_views_that_lie_between_and_can_be_masked():
+    method = baseline("mean_teacher", confidence=0.4, views=VIEWS)
+    _, unlabeled = batches_of(method, step=9)
+    weak, strong = (view_landmarks(places(), view, SCHEME.flip_permutation)
+                    for view in (unlabeled.weak_view, unlabeled.strong_view))  # fmt: skip
+    answer = encode((weak + 0.5) / 2 - 0.5, CELLS)
+    answer[:, 4] *= 0.3  # the nose tip, which no mirror renames
+    method.student.average_heatmaps = lambda images: answer
+    _, target = taught(method, (flat(), flat()), step=9)
+    used = ~centers(target).isnan().any(dim=-1)
+    assert not used[:, 4].any() and used.sum() == 32
+    inside = ((strong > 8) & (strong < 23)).all(dim=-1) & used
+    assert inside.sum() > 12
+    assert (centers(target) - strong)[inside].abs().max() < 0.4, "pixels"
+
+
 # --- exact resume
 
 HOW = {"steps": 5, "rate": lambda step: learning_rate(step, 5, 1e-2, warmup=2), "seed": 0}
