@@ -357,6 +357,18 @@ def test_without_a_human_model_and_from_labels_alone(tiny, home, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_detector_of_ones_own_can_be_the_start_of_the_next(tiny, home, finished, tmp_path):
+    """Its scheme is known from its checkpoint alone, in a process that has not seen the scheme file."""
+    start = {"HUMAN__CHECKPOINT": str(finished[0].out / "checkpoint.pt"), "OWN__FEW_SHOT_ONLY": True, "OWN__FOLDS": 0}
+    adaptation = prepare(home, tmp_path / "out", **start)
+    assert "shared with the human model: image_left_eye, image_right_eye, nose" in adaptation.notes
+    del SCHEMES["face4"]
+    adapt.run(adaptation)
+    assert adapt.write_results(adaptation)["stage"] == "few_shot"
+    assert "No cross-validated error" in (tmp_path / "out" / "report.md").read_text()
+
+
+@pytest.mark.slow
 def test_the_command_with_two_processes_gives_what_one_gives(home, tmp_path, capsys):
     torch.manual_seed(0)
     human = tmp_path / "human.pt"

@@ -70,7 +70,7 @@ def run_job(out: str | Path, job: str, until: str = "method", done: Any = None) 
     setting, folder = Setting(cfg), out / "jobs" / job
     labeled = setting.labeled_set("labeled")
     unlabeled = setting.unlabeled_set() if (out / "data" / "unlabeled.json").exists() else None
-    human = None if cfg.HUMAN.CHECKPOINT == NO_MODEL else setting.load(cfg.HUMAN.CHECKPOINT, setting.human_scheme)
+    human = load_human(cfg)
 
     few_shot = folder / "few_shot.pt"
     if not few_shot.exists():
@@ -96,6 +96,17 @@ def run_job(out: str | Path, job: str, until: str = "method", done: Any = None) 
         table = predict(list(nets.values())[-1], unlabeled, **setting.how)
         files.write_csv(folder / "unlabeled.csv", table)
     files.write_json(folder / "done.json", {"decisions": decisions(out / "pseudo_labels.csv")})
+
+
+def load_human(cfg: CfgNode) -> LandmarkNet | None:
+    """The model to start from, or None; its landmark scheme, which may be a person's own, is known from then on."""
+    path = cfg.HUMAN.CHECKPOINT
+    if path == NO_MODEL:
+        return None
+    if Path(path).suffix == ".pt":
+        return checkpoints.load(config.resolve(path))
+    setting = Setting(cfg)
+    return setting.load(config.resolve(path), setting.human_scheme)
 
 
 def is_done(out: Path, job: str, until: str = "method") -> bool:

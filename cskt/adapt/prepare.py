@@ -13,7 +13,7 @@ import pandas as pd
 from yacs.config import CfgNode
 
 from cskt import config, files
-from cskt.adapt.job import NO_MODEL
+from cskt.adapt.job import NO_MODEL, load_human
 from cskt.data.exports import coco_content
 from cskt.data.folder import picture_size, read_folder
 from cskt.data.labels import Labels, read_labels
@@ -124,8 +124,6 @@ def _human_models() -> list[Path]:
 
 def _human(cfg: CfgNode) -> LandmarkNet | None:
     given = cfg.HUMAN.CHECKPOINT
-    if given == NO_MODEL:
-        return None
     if not given:
         there = ", ".join(os.path.relpath(path) for path in _human_models())
         ready = f" (there is {there})" if there else ""
@@ -133,7 +131,7 @@ def _human(cfg: CfgNode) -> LandmarkNet | None:
             f"a face model to start from is needed: --human CHECKPOINT{ready}. This makes one of drawn faces in a few "
             f"minutes: {HOW_TO_GET_A_HUMAN_MODEL}. Without any: --human {NO_MODEL}"
         )
-    return Setting(cfg).load(config.resolve(given), Setting(cfg).human_scheme)
+    return load_human(cfg)
 
 
 def _unlabeled(labels: Labels, cfg: CfgNode) -> Annotations | None:
