@@ -16,7 +16,7 @@ from cskt.tables import mathtext
 # of the two curves of Fig. 1a and the line to hold them against; the names are those of cskt.confusion
 _MODELS = {
     "human_model": (PALETTE["orange"], "-", "human model"),
-    "random": (PALETTE["blue"], "--", "fine-tuned on 40 random images"),
+    "random": (PALETTE["blue"], "--", "fine-tuned on random images"),
     "mean_shape": (PALETTE["grey"], ":", "mean shape in the box (ours only)"),
 }
 
