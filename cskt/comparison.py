@@ -52,6 +52,13 @@ NAMES = {
     "feedback_raw": "feedback raw",
     "feedback_noise": "feedback replaced by noise",
     "pool_capped": "pool capped at 40 images",
+    "horse_published_detached": "published, no feedback (fault 13)",
+    "horse_published_raw": "published, raw feedback",
+    "horse_published_normalized": "published, normalized feedback",
+    "horse_corrected_detached": "corrected, no feedback",
+    "horse_corrected_raw": "corrected, raw feedback",
+    "horse_corrected_normalized": "corrected, normalized feedback",
+    "horse_corrected_noise": "corrected, noise for feedback",
 }
 
 

@@ -15,6 +15,7 @@ from cskt import comparison, files, published, runs
 from cskt.tables import to_latex, to_markdown
 
 GAP, NOTHING = "not run", "–"
+_HORSES = tuple(run for run in comparison.NAMES if run.startswith("horse_"))
 # table -> the paper's row, or a row of ours -> our run; "" where the paper alone has one; run@80 is that run in the
 # setting with so many labels: animalweb_80 beside animalweb_40
 ROWS = {
@@ -41,18 +42,7 @@ ROWS = {
         "Meta-CSKT, corrected": "meta_cskt_corrected",
         "Meta-CSKT, improved": "meta_cskt_improved",
     },
-    "horse": {
-        "mean shape in the box": "mean_shape",
-        "few-shot only": "few_shot",
-        "published, no feedback (fault 13)": "horse_published_detached",
-        "published, raw feedback": "horse_published_raw",
-        "published, normalized feedback": "horse_published_normalized",
-        "corrected, no feedback": "horse_corrected_detached",
-        "corrected, raw feedback": "horse_corrected_raw",
-        "corrected, normalized feedback": "horse_corrected_normalized",
-        "corrected, noise for feedback": "horse_corrected_noise",
-        "fully supervised": "supervised",
-    },
+    "horse": {comparison.NAMES[run]: run for run in ("mean_shape", "few_shot", *_HORSES, "supervised")},
     "ablation": {
         "few-shot only": "few_shot",
         "L_s": "ls",
