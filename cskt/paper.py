@@ -16,6 +16,8 @@ from cskt.tables import to_latex, to_markdown
 
 GAP, NOTHING = "not run", "–"
 _HORSES = tuple(run for run in comparison.NAMES if run.startswith("horse_"))
+# each feedback of the horse runs -> the run of the same variant without
+FEEDBACK = {run: f"{run.rpartition('_')[0]}_detached" for run in _HORSES if not run.endswith("detached")}
 # table -> the paper's row, or a row of ours -> our run; "" where the paper alone has one; run@80 is that run in the
 # setting with so many labels: animalweb_80 beside animalweb_40
 ROWS = {
@@ -249,6 +251,35 @@ def texts(table: pd.DataFrame, columns: Mapping[str, str], published_as: str = "
     return pd.DataFrame(shown, index=table.index)
 
 
+def effects(columns: Mapping[str, Place], references: Mapping[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Hold runs against others on the same images and seeds.
+
+    Args:
+        columns: name of a column -> where its numbers come from.
+        references: run -> the run it is held against.
+
+    Returns:
+        numbers: one row per run and column: run, column, reference, difference (below 0 where the run is better) with
+            its paired interval, p_value and seeds, as `comparison.against` gives them; NaN where one has not run.
+        texts: run x column, the difference in points.
+    """
+    names = ["difference", "difference_low", "difference_high", "p_value", "seeds"]
+    parts = []
+    for column, place in columns.items():
+        own = scores(place, {*references, *references.values()})
+        found = (
+            comparison.against(own, references) if len(own) else pd.DataFrame({"run": list(references), "group": "all"})
+        )
+        found = found[found["group"] == "all"].reindex(columns=["run", *names])
+        parts.append(found.assign(column=column, reference=found["run"].map(references)))
+    numbers = pd.concat(parts, ignore_index=True)[["run", "column", "reference", *names]]
+    cells = [_effect(*row) for row in numbers[names[:4]].to_numpy(float)]
+    called = numbers["run"].map(lambda run: comparison.NAMES.get(run, run))
+    shown = numbers.assign(cell=cells, called=called)
+    shown = shown.pivot_table(index="called", columns="column", values="cell", aggfunc="first", sort=False)
+    return numbers.set_index("run"), shown.rename_axis(index="run", columns=None)
+
+
 def lowest(
     table: pd.DataFrame, columns: Collection[str], shown: pd.DataFrame, bounds: Collection[str] = ()
 ) -> pd.DataFrame:
@@ -308,5 +339,11 @@ def _percent(value: float) -> str:
     return NOTHING if np.isnan(value) else f"{100 * value:.2f}"
 
 
-def _points(value: float) -> str:
-    return f"{100 * value:+.1f}".replace("-", "−")
+def _points(value: float, digits: int = 1) -> str:
+    return f"{100 * value:+.{digits}f}".replace("-", "−")
+
+
+def _effect(difference: float, low: float, high: float, p_value: float) -> str:
+    if np.isnan(difference):
+        return GAP
+    return f"{_points(difference, 2)} ({_points(low, 2)} to {_points(high, 2)}), p = {p_value:.2g}"

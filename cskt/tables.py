@@ -7,6 +7,7 @@ import pandas as pd
 _LATEX = {"&": r"\&", "%": r"\%", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}",
           "^": r"\textasciicircum{}", "\\": r"\textbackslash{}", "–": "--", "±": r"$\pm$", "×": r"$\times$",
           "√": r"$\surd$", "·": r"$\cdot$", "−": "$-$", "≥": r"$\geq$", "<": "$<$", ">": "$>$"}  # fmt: skip
+_SENTENCE = 40  # characters from which on a cell is one
 # L_s, T_pos: a letter with a subscript
 _SUBSCRIPT = re.compile(r"\b([LT])_(s|u|f|pos|neg)\b")
 
@@ -49,7 +50,7 @@ def to_latex(table: pd.DataFrame, caption: str, label: str, bold: pd.DataFrame |
     head = " & ".join(escape(name) for name in [table.index.name or "", *table.columns])
     return "\n".join([
         r"\begin{table}", r"\centering", rf"\caption{{{escape(caption)}}}", rf"\label{{{label}}}",
-        rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}", r"\toprule", rf"{head} \\", r"\midrule", *rows,
+        rf"\begin{{tabular}}{{l{''.join(_alignment(table[name]) for name in table)}}}", r"\toprule", rf"{head} \\", r"\midrule", *rows,
         r"\bottomrule", r"\end{tabular}", r"\end{table}",
     ])  # fmt: skip
 
@@ -77,6 +78,11 @@ def mathtext(text: str) -> str:
         '+ $L_{u}$, $T_{neg}$'
     """
     return _SUBSCRIPT.sub(lambda match: f"${match[1]}_{{{match[2]}}}$", text)
+
+
+def _alignment(column: pd.Series) -> str:
+    """Numbers stand at the right; sentences are broken into lines."""
+    return "r" if column.astype(str).str.len().max() <= _SENTENCE else r"p{0.35\linewidth}"
 
 
 def _plain(text: str) -> str:

@@ -160,6 +160,26 @@ def test_a_table_is_saved_as_numbers_and_as_texts(table, tmp_path):
     assert r"\label{tab:ssl}" in (tmp_path / "tables" / "ssl.tex").read_text()
 
 
+def test_an_effect_is_the_paired_difference_to_its_reference(folder):
+    columns = paper.places(folder) | {"elsewhere": paper.Place(folder / "nowhere", "all")}
+    numbers, shown = paper.effects(columns, {"fixmatch": "few_shot", "uda": "few_shot"})
+    found = numbers.set_index("column", append=True)["difference"]
+    assert found["fixmatch", "known"] == pytest.approx(0.09 - 0.12)
+    assert found["fixmatch", "unknown"] == pytest.approx(0.30 - 0.21)
+    assert np.isnan(found["uda", "known"]) and np.isnan(found["fixmatch", "elsewhere"])
+    assert shown.loc["FixMatch", "known"].startswith("−3.00 (−4.00 to −2.00), p = ")
+    assert shown.loc["UDA"].tolist() == ["not run"] * 3
+
+
+def test_each_feedback_of_the_horse_runs_is_held_against_the_same_variant_without():
+    assert set(paper.FEEDBACK) | set(paper.FEEDBACK.values()) == {
+        run for run, entry in grids.read().items() if entry.grid == "horse"
+    }
+    for run, without in paper.FEEDBACK.items():
+        assert run.split("_")[:2] == without.split("_")[:2]
+        assert without.endswith("detached")
+
+
 # --- Fig. 1
 
 

@@ -41,3 +41,10 @@ def test_latex_compiles_as_plain_text_with_booktabs():
 def test_every_sign_that_latex_reads_otherwise_is_escaped():
     assert escape("50 % & 3 # of $x$ {y} a_b") == r"50 \% \& 3 \# of \$x\$ \{y\} a\_b"
     assert escape("± 0.1") == r"$\pm$ 0.1"
+
+
+def test_sentences_are_broken_into_lines():
+    table = pd.DataFrame(
+        {"n": ["1"], "what": ["a sentence that is much too long for one line of a table"]}, index=["a"]
+    )
+    assert r"\begin{tabular}{lrp{0.35\linewidth}}" in to_latex(table, "", "a")
