@@ -9,6 +9,14 @@ from cskt.comparison import NAMES
 from cskt.errors import DataError
 from cskt.files import write_text
 
+# run -> its tables that are kept, and what their files in docs/results/ are called after the setting
+PUBLISHED = {
+    "evaluate": {"results": ""},
+    "species_confusion": {"matrix": "_species_confusion_matrix", "group_errors": "_species_confusion_errors"},
+    "ablation": {"ladder": "_ablation", "components": "_components", "improved": "_improved"},
+    "baselines": {"results": "_baselines", "cost": "_baselines_cost"},
+}
+
 
 def results_table(results: pd.DataFrame, group: str, landmarks: str = "all") -> str:
     """One group of an `evaluate` run's results as a Markdown table, in percent.
@@ -43,57 +51,87 @@ def results_table(results: pd.DataFrame, group: str, landmarks: str = "all") -> 
     return "\n".join(lines)
 
 
-def fill(text: str, folder: Path) -> str:
-    """Renew every table between `<!-- results SETTING GROUP LANDMARKS -->` and `<!-- end -->` in a Markdown text.
+def matrix_table(matrix: pd.DataFrame, landmarks: str = "shared") -> str:
+    """A species-confusion matrix as a Markdown table, in points of NME (percent); in brackets where it is unclear.
 
     Args:
-        text: the page.
-        folder: holds `<setting>.csv` for each setting named.
+        matrix: the `matrix.csv` of a `species_confusion` run.
+        landmarks: "shared" (those that people have too) or "all".
+    """
+    cells = matrix[matrix["landmarks"] == landmarks]
+    tuned = list(cells["tuned"].unique())
+    lines = [f"| tested on | {' | '.join(tuned)} |", "|---" * (len(tuned) + 1) + "|"]
+    for tested, own in cells.groupby("tested", sort=False):
+        own = own.set_index("tuned").loc[tuned]
+        texts = [
+            f"({100 * cell.gain:+.1f})" if cell.verdict == "unclear" else f"{100 * cell.gain:+.1f}"
+            for cell in own.itertuples()
+        ]
+        lines.append(f"| {tested} | {' | '.join(texts)} |")
+    return "\n".join(lines)
+
+
+def fill(text: str, folder: Path) -> str:
+    """Renew every generated table of a Markdown text.
+
+    Args:
+        text: the page; a table stands between `<!-- results SETTING GROUP LANDMARKS -->`, or
+            `<!-- matrix SETTING LANDMARKS -->`, and `<!-- end -->`.
+        folder: holds the tables that `publish` writes.
 
     Raises:
         DataError: a table's results are not there.
     """
 
     def renew(match: re.Match) -> str:
-        setting, group, landmarks = match["what"].split()
-        file = folder / f"{setting}.csv"
+        kind, setting, *which = match["what"].split()
+        file = folder / (f"{setting}.csv" if kind == "results" else f"{setting}_species_confusion_matrix.csv")
         if not file.is_file():
             raise DataError(f"{file}: no results of setting {setting}; `python -m cskt report {setting}` writes them")
-        table = results_table(pd.read_csv(file), group, landmarks)
-        return f"<!-- results {match['what']} -->\n{table}\n<!-- end -->"
+        table = (results_table if kind == "results" else matrix_table)(pd.read_csv(file), *which)
+        return f"<!-- {match['what']} -->\n{table}\n<!-- end -->"
 
-    return re.sub(r"<!-- results (?P<what>[^>]*?) -->\n.*?<!-- end -->", renew, text, flags=re.DOTALL)
+    return re.sub(r"<!-- (?P<what>(results|matrix) [^>]*?) -->\n.*?<!-- end -->", renew, text, flags=re.DOTALL)
 
 
 def publish(setting: str, outputs: Path, project: Path) -> list[Path]:
     """Copy a setting's results and runs into docs/results/, and renew README.md.
 
     Args:
-        setting: a folder of `outputs` with a finished `evaluate` run.
+        setting: a folder of `outputs` with a finished run that has results (`PUBLISHED`).
         outputs: the folder of all settings.
         project: the folder of README.md and docs/.
 
     Returns:
-        The files written.
+        The files written. Runs that are not in `outputs` keep the row that they have in `<setting>_runs.csv`.
 
     Raises:
-        DataError: there is no finished `evaluate` run.
+        DataError: there is no such run.
     """
     from cskt.files import write_csv
     from cskt.runs import collect
 
-    source = outputs / setting / "evaluate" / "results.csv"
-    if not (source.parent / "summary.json").is_file() or not source.is_file():
-        raise DataError(f"{source.parent}: no finished run; `make reproduce SETTING={setting}` makes it")
     folder = project / "docs" / "results"
-    results, runs = folder / f"{setting}.csv", folder / f"{setting}_runs.csv"
-    write_csv(results, pd.read_csv(source))
+    written = []
+    for run, tables in PUBLISHED.items():
+        if not (outputs / setting / run / "summary.json").is_file():
+            continue
+        for table, name in tables.items():
+            written.append(folder / f"{setting}{name}.csv")
+            write_csv(written[-1], pd.read_csv(outputs / setting / run / f"{table}.csv"))
+    if not written:
+        runs = ", ".join(PUBLISHED)
+        raise DataError(f"{outputs / setting}: no finished run of {runs}; `make reproduce SETTING={setting}` makes them")
     columns = ["setting", "run", "seed", "commit", "dirty", "seconds", "nme", "known_nme", "unknown_nme"]
+    runs = folder / f"{setting}_runs.csv"
     table = collect(setting, outputs)
-    write_csv(runs, table[[column for column in columns if column in table]])
+    table = table[[column for column in columns if column in table]]
+    if runs.is_file():
+        table = pd.concat([pd.read_csv(runs), table]).drop_duplicates(["run", "seed"], keep="last")
+    write_csv(runs, table.sort_values(["run", "seed"]))
     page = project / "README.md"
     write_text(page, fill(page.read_text(encoding="utf-8"), folder))
-    return [results, runs, page]
+    return [*written, runs, page]
 
 
 def _text(value: float, form: str) -> str:

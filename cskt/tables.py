@@ -50,7 +50,8 @@ def to_latex(table: pd.DataFrame, caption: str, label: str, bold: pd.DataFrame |
     head = " & ".join(escape(name) for name in [table.index.name or "", *table.columns])
     return "\n".join([
         r"\begin{table}", r"\centering", rf"\caption{{{escape(caption)}}}", rf"\label{{{label}}}",
-        rf"\begin{{tabular}}{{l{''.join(_alignment(table[name]) for name in table)}}}", r"\toprule", rf"{head} \\", r"\midrule", *rows,
+        rf"\begin{{tabular}}{{l{''.join(_alignment(table[name]) for name in table)}}}",
+        r"\toprule", rf"{head} \\", r"\midrule", *rows,
         r"\bottomrule", r"\end{tabular}", r"\end{table}",
     ])  # fmt: skip
 

@@ -1,5 +1,6 @@
 """The README's tables are what docs/results/ says."""
 
+import json
 import re
 
 import pandas as pd
@@ -7,7 +8,7 @@ import pytest
 
 from cskt.config import PROJECT
 from cskt.errors import DataError
-from cskt.report import fill, results_table
+from cskt.report import fill, matrix_table, publish, results_table
 
 RESULTS = pd.DataFrame(
     [
@@ -42,6 +43,46 @@ def test_only_what_stands_between_the_marks_is_renewed(tmp_path):
     assert "old" not in renewed and renewed.startswith("before\n") and renewed.endswith("<!-- end -->\nafter\n")
     assert results_table(RESULTS, "known") in renewed
     assert fill(renewed, tmp_path) == renewed
+
+
+MATRIX = pd.DataFrame(
+    [("cat", "cat", 0.21, "helps"), ("cat", "cow", -0.011, "harms"), ("cow", "cat", 0.004, "unclear"),
+     ("cow", "cow", 0.09, "helps")], columns=["tested", "tuned", "gain", "verdict"],
+).assign(landmarks="shared")  # fmt: skip
+
+
+def test_a_matrix_is_in_points_with_what_is_unclear_in_brackets():
+    other = MATRIX.assign(landmarks="all", gain=0.5)
+    assert matrix_table(pd.concat([MATRIX, other])).splitlines() == [
+        "| tested on | cat | cow |", "|---|---|---|", "| cat | +21.0 | -1.1 |", "| cow | (+0.4) | +9.0 |"
+    ]  # fmt: skip
+
+
+def finished(folder, run, seed, nme, **tables):
+    folder.mkdir(parents=True)
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False)
+    summary = {"setting": "toy", "run": run, "seed": seed, "commit": "c", "dirty": False, "seconds": 1.0, "nme": nme}
+    (folder / "summary.json").write_text(json.dumps(summary))
+
+
+def test_what_is_finished_is_published_and_earlier_runs_keep_their_rows(tmp_path):
+    outputs, docs = tmp_path / "outputs", tmp_path / "docs" / "results"
+    docs.mkdir(parents=True)
+    (tmp_path / "README.md").write_text("<!-- matrix toy shared -->\nold\n<!-- end -->\n")
+    finished(outputs / "toy" / "few_shot" / "seed0", "few_shot", 0, 0.3)
+    with pytest.raises(DataError, match="no finished run of evaluate, species_confusion"):
+        publish("toy", outputs, tmp_path)
+    earlier = pd.DataFrame({"setting": "toy", "run": ["few_shot", "supervised"], "seed": 0, "nme": [0.5, 0.1]})
+    earlier.to_csv(docs / "toy_runs.csv", index=False)
+    finished(outputs / "toy" / "species_confusion", "species_confusion", 0, 0.2, matrix=MATRIX, group_errors=MATRIX)
+    written = publish("toy", outputs, tmp_path)
+    assert {path.name for path in written} == {
+        "toy_species_confusion_matrix.csv", "toy_species_confusion_errors.csv", "toy_runs.csv", "README.md"
+    }  # fmt: skip
+    runs = pd.read_csv(docs / "toy_runs.csv").set_index("run")["nme"]
+    assert runs.to_dict() == {"few_shot": 0.3, "species_confusion": 0.2, "supervised": 0.1}
+    assert matrix_table(MATRIX) in (tmp_path / "README.md").read_text()
 
 
 def test_a_setting_without_results_is_named(tmp_path):
