@@ -120,8 +120,8 @@ def publish(setting: str, outputs: Path, project: Path) -> list[Path]:
             written.append(folder / f"{setting}{name}.csv")
             write_csv(written[-1], pd.read_csv(outputs / setting / run / f"{table}.csv"))
     if not written:
-        runs = ", ".join(PUBLISHED)
-        raise DataError(f"{outputs / setting}: no finished run of {runs}; `make reproduce SETTING={setting}` makes them")
+        known = ", ".join(PUBLISHED)
+        raise DataError(f"{outputs / setting}: no finished run of {known}; see `make reproduce SETTING={setting}`")
     columns = ["setting", "run", "seed", "commit", "dirty", "seconds", "nme", "known_nme", "unknown_nme"]
     runs = folder / f"{setting}_runs.csv"
     table = collect(setting, outputs)
