@@ -34,7 +34,7 @@ except ConfigError as error:
     raise WorkflowError(str(error))
 GRIDS = {entry.grid for entry in RUNS.values()}
 # the grids that a plain call makes of a setting, those of one that is not named here, and those of the paper
-PLAIN = {"zoo": GRIDS - {"components", "improved", "sweeps", "budget"}}
+PLAIN = {"zoo": GRIDS - {"components", "consensus", "sweeps", "budget"}}
 OTHERS = {"suite", "horse"}
 PAPER = dict.fromkeys(["animalpose", "animalpose_unknown"], GRIDS)
 

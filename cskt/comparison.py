@@ -36,7 +36,7 @@ NAMES = {
     "mean_teacher": "Mean Teacher",
     "meta_cskt_published": "Meta-CSKT, published",
     "meta_cskt_corrected": "Meta-CSKT, corrected",
-    "meta_cskt_improved": "Meta-CSKT, improved",
+    "meta_cskt_consensus": "Meta-CSKT, consensus",
     "supervised": "fully supervised",
     "ls": "L_s: labels alone",
     "ls_lu": "+ L_u: student imitates teacher",

@@ -123,7 +123,7 @@ DEFAULTS = {
     # --- learning from unlabeled images; the comments of the options are in Options of the method's own module -----
     "METHOD": {
         "NAME": "meta_cskt",  # one of cskt.settings.METHODS
-        # corrected: what the paper meant; published: the release, its faults included; improved: beyond it (VARIANTS)
+        # corrected: what the paper meant; published: the release, faults included; consensus: another target (VARIANTS)
         "VARIANT": "corrected",
         "STEPS": 600,
         "LR": 1e-3,
@@ -180,7 +180,7 @@ DEFAULTS = {
 # what METHOD.VARIANT changes before a file's and a person's own choices
 VARIANTS: dict[str, dict[str, Any]] = {
     "corrected": {},
-    "improved": {"TARGET": "consensus", "POOL_LABELS": "consensus", "UPDATE_STEPS": 200},
+    "consensus": {"TARGET": "consensus", "POOL_LABELS": "consensus", "UPDATE_STEPS": 200},
     "published": {
         "DEAD_STEPS": 50,
         "WARMUP": 0,
@@ -207,7 +207,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
 }
 # the methods of which there is such a variant; of the others there is only what the paper about them means
-_OF_VARIANT = {"published": ("meta_cskt", "uda", "fixmatch"), "improved": ("meta_cskt",)}
+_OF_VARIANT = {"published": ("meta_cskt", "uda", "fixmatch"), "consensus": ("meta_cskt",)}
 
 _CHOICES = {
     "PRECISION": ("auto", "float32", "bfloat16"),

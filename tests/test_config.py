@@ -103,7 +103,7 @@ def test_a_path_is_looked_for_here_and_then_in_the_project(tmp_path, monkeypatch
         ("METHOD: {FEEDBAK: raw}", "unknown setting METHOD.FEEDBAK; did you mean METHOD.FEEDBACK?"),
         ("VIEWS: {WEAK: {ROTATE: 3}}", "unknown setting VIEWS.WEAK.ROTATE; did you mean VIEWS.WEAK.ROTATION?"),
         ("METHOD: {FEEDBACK: rwa}", "got 'rwa'; did you mean 'raw'?"),
-        ("METHOD: {VARIANT: faithful}", "METHOD.VARIANT must be one of corrected, improved, published, got 'faithful'"),
+        ("METHOD: {VARIANT: faithful}", "VARIANT must be one of corrected, consensus, published, got 'faithful'"),
         ("METHOD: 3", "METHOD is a section, it cannot be 3"),
         ("METHOD:", "METHOD is a section, it cannot be None"),
         ("SEED: {A: 1}", "SEED must be a whole number, got {'A': 1} (dict)"),
