@@ -253,19 +253,21 @@ def register(scheme: Scheme) -> Scheme:
 
     Args:
         scheme: one that has come before may come again with other correspondences (`parts`), which then hold from now
-            on; those of this module keep their own.
+            on; those of this module keep their own, and one without any takes them.
 
     Returns:
         The scheme of that name.
 
     Raises:
-        DataError: another scheme has this name.
+        DataError: another scheme has this name, or one of this module with other correspondences.
     """
     known = SCHEMES.get(scheme.name, scheme)
     if (known.landmarks, known.flip_permutation) != (scheme.landmarks, scheme.flip_permutation):
         raise DataError(
             f"landmark scheme {scheme.name!r} is already another one ({', '.join(known.landmarks)}): give it a new name"
         )
+    if scheme.name in _OURS and scheme.parts and dict(scheme.parts) != dict(known.parts):
+        raise DataError(f"landmark scheme {scheme.name!r} has its own correspondences: give yours a new name")
     if scheme.name not in _OURS:
         SCHEMES[scheme.name] = scheme
     return SCHEMES[scheme.name]

@@ -148,6 +148,8 @@ def test_correspondences_of_ones_own_scheme_may_change_those_of_ours_not():
     second = register(Scheme("mine", ("a", "b"), parts={"nose": (0,)}))
     assert SCHEMES["mine"] is second is not first
     assert register(Scheme("horse5", SCHEMES["horse5"].landmarks, SCHEMES["horse5"].flip_pairs)).parts
+    with pytest.raises(DataError, match="'horse5' has its own correspondences: give yours a new name"):
+        register(Scheme("horse5", SCHEMES["horse5"].landmarks, SCHEMES["horse5"].flip_pairs, {"nose": (0,)}))
     with pytest.raises(DataError, match="'mine' is already another one"):
         register(Scheme("mine", ("a", "b"), ((0, 1),)))
 

@@ -208,4 +208,7 @@ def _one_thread_each() -> Iterator[None]:
 
 def workers_for(cfg: CfgNode) -> int:
     """Processes at a time: one per core, one for a GPU."""
-    return 1 if pick_device(cfg.DEVICE).type != "cpu" else max(1, len(os.sched_getaffinity(0)))
+    if pick_device(cfg.DEVICE).type != "cpu":
+        return 1
+    # the cores that this process may use, where the system tells
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
