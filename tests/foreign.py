@@ -32,15 +32,15 @@ def _cells(points):
     return ["" if np.isnan(value) else repr(float(value)) for value in points.ravel()]
 
 
-def deeplabcut_csv(names, points, columns=1, individuals=None, likelihood=False):
+def deeplabcut_csv(names, points, columns=1, individuals=None, likelihood=False, parts=NAMES):
     """Text of DeepLabCut's CSV; with `individuals`, points are [N, individuals, L, 2]."""
     axes = ["x", "y", "likelihood"] if likelihood else ["x", "y"]
     who = individuals or [None]
-    header = {"scorer": ["Ann"] * (len(who) * len(NAMES) * len(axes))}
+    header = {"scorer": ["Ann"] * (len(who) * len(parts) * len(axes))}
     if individuals:
-        header["individuals"] = [one for one in who for _ in range(len(NAMES) * len(axes))]
-    header["bodyparts"] = [name for _ in who for name in NAMES for _ in axes]
-    header["coords"] = axes * (len(NAMES) * len(who))
+        header["individuals"] = [one for one in who for _ in range(len(parts) * len(axes))]
+    header["bodyparts"] = [name for _ in who for name in parts for _ in axes]
+    header["coords"] = axes * (len(parts) * len(who))
     lines = [",".join([key, *[""] * (columns - 1), *cells]) for key, cells in header.items()]
     for name, own in zip(names, points, strict=True):
         if likelihood:
@@ -50,28 +50,28 @@ def deeplabcut_csv(names, points, columns=1, individuals=None, likelihood=False)
     return "\n".join(lines) + "\n"
 
 
-def deeplabcut_h5(path, names, points, format="fixed", key="df_with_missing"):
+def deeplabcut_h5(path, names, points, format="fixed", key="df_with_missing", parts=NAMES):
     """Write DeepLabCut's H5 file."""
-    columns = pd.MultiIndex.from_product([["Ann"], NAMES, ["x", "y"]], names=["scorer", "bodyparts", "coords"])
+    columns = pd.MultiIndex.from_product([["Ann"], parts, ["x", "y"]], names=["scorer", "bodyparts", "coords"])
     index = pd.MultiIndex.from_tuples([tuple(name.split("/")) for name in names]) if "/" in names[0] else names
     pd.DataFrame(points.reshape(len(names), -1), index=index, columns=columns).to_hdf(path, key=key, format=format)
 
 
-def sleap_csv(frames, points):
+def sleap_csv(frames, points, parts=NAMES):
     """Text of SLEAP's analysis CSV, with an empty frame at the end."""
-    columns = [f"{name}.{axis}" for name in NAMES for axis in ("x", "y", "score")]
+    columns = [f"{name}.{axis}" for name in parts for axis in ("x", "y", "score")]
     lines = [",".join(["track", "frame_idx", "instance.score", *columns])]
     for frame, own in zip(frames, points, strict=True):
-        cells = [cell for k in range(len(NAMES)) for cell in (*_cells(own[k]), "")]
+        cells = [cell for k in range(len(parts)) for cell in (*_cells(own[k]), "")]
         lines.append(",".join(["", str(frame), "", *cells]))
     lines.append(",".join(["", "99", "", *[""] * len(columns)]))
     return "\n".join(lines) + "\n"
 
 
-def coco(names, points, tool="cvat", prefix=""):
+def coco(names, points, tool="cvat", prefix="", parts=NAMES):
     """Content of a COCO file as CVAT or Label Studio exports it: its boxes are the landmarks' extent."""
-    skeleton = {"name": "face" if tool == "cvat" else "default", "supercategory": "", "keypoints": list(NAMES)}
-    others = [{"name": name, "supercategory": "face", "keypoints": [], "skeleton": []} for name in NAMES]
+    skeleton = {"name": "face" if tool == "cvat" else "default", "supercategory": "", "keypoints": list(parts)}
+    others = [{"name": name, "supercategory": "face", "keypoints": [], "skeleton": []} for name in parts]
     categories = [skeleton, *others] if tool == "cvat" else [{"name": "Airplane"}, skeleton]
     categories = [{"id": k, **category} for k, category in enumerate(categories, start=1)]
     category, (width, height) = 1 if tool == "cvat" else 2, SIZE
@@ -94,15 +94,18 @@ def pts(folder, names, points):
         (folder / name).with_suffix(".pts").write_text(text)
 
 
-def write_all(home, names, points, h5=True):
+def write_all(home, names, points, h5=True, parts=NAMES):
     """Write every format into a folder; returns format -> (path, arguments of read_labels)."""
+    videos = [f"labeled-data/v/{name}" for name in names]
+    tools = {"CVAT": coco(names, points, parts=parts),
+             "Label Studio": coco(names, points, "label studio", "images/3f0a9c1d-", parts)}  # fmt: skip
     files = {
-        "DeepLabCut CSV": ("one.csv", deeplabcut_csv(names, points)),
-        "Lightning Pose CSV": ("CollectedData.csv", deeplabcut_csv([f"labeled-data/v/{n}" for n in names], points)),
-        "DeepLabCut 2.2 CSV": ("three.csv", deeplabcut_csv([f"labeled-data/v/{n}" for n in names], points, columns=3)),
-        "SLEAP": ("analysis.csv", sleap_csv(range(len(names)), points)),
-        "CVAT": ("person_keypoints_default.json", json.dumps(coco(names, points))),
-        "Label Studio": ("result.json", json.dumps(coco(names, points, "label studio", "images/3f0a9c1d-"))),
+        "DeepLabCut CSV": ("one.csv", deeplabcut_csv(names, points, parts=parts)),
+        "Lightning Pose CSV": ("CollectedData.csv", deeplabcut_csv(videos, points, parts=parts)),
+        "DeepLabCut 2.2 CSV": ("three.csv", deeplabcut_csv(videos, points, columns=3, parts=parts)),
+        "SLEAP": ("analysis.csv", sleap_csv(range(len(names)), points, parts)),
+        "CVAT": ("person_keypoints_default.json", json.dumps(tools["CVAT"])),
+        "Label Studio": ("result.json", json.dumps(tools["Label Studio"])),
     }
     for name, text in files.values():
         (home / name).write_text(text)
@@ -110,7 +113,7 @@ def write_all(home, names, points, h5=True):
     pts(home / "pts", names, points)
     found[".pts"] = (home / "pts", {})
     if h5:
-        deeplabcut_h5(home / "fixed.h5", [f"labeled-data/v/{n}" for n in names], points)
-        deeplabcut_h5(home / "table.h5", names, points, "table", "keypoints")
+        deeplabcut_h5(home / "fixed.h5", videos, points, parts=parts)
+        deeplabcut_h5(home / "table.h5", names, points, "table", "keypoints", parts)
         found |= {"DeepLabCut H5": (home / "fixed.h5", {}), "DeepLabCut H5 table": (home / "table.h5", {})}
     return found
