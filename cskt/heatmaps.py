@@ -4,9 +4,11 @@ Frames: `landmarks_heatmap` are in heatmap cells, 0-based cell centers. A heatma
 The confidence of a decoded landmark is its map's maximum.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 SIGMA = 1.0
@@ -23,9 +25,7 @@ def encode(landmarks_heatmap: torch.Tensor, size: int, sigma: float = SIGMA) -> 
     Returns:
         [B, L, size, size]; all zero for a missing landmark.
     """
-    axis = torch.arange(size, dtype=landmarks_heatmap.dtype, device=landmarks_heatmap.device)
-    # separable: two exponentials per row and column instead of one per cell
-    profile = torch.exp(-((axis - landmarks_heatmap[..., None]) ** 2) / (2 * sigma**2)).nan_to_num(0.0)
+    profile = _profiles(landmarks_heatmap, size, sigma)
     return profile[..., 1, :, None] * profile[..., 0, None, :]
 
 
@@ -41,10 +41,13 @@ def decode(heatmaps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     Returns:
         landmarks in heatmap cells [B, L, 2], confidence [B, L].
     """
-    column, row, peak = _argmax(heatmaps)
-    offsets = [_parabola(heatmaps, row, column, axis) for axis in ("x", "y")]
-    cells = torch.stack([column, row], dim=-1).to(heatmaps.dtype)
-    return cells + torch.stack(offsets, dim=-1), peak
+    place, peak, values, inside = _around_peak(heatmaps)
+    low, mid, high = values.clamp(min=1e-6).log()
+    curvature = low - 2 * mid + high
+    offset = (low - high) / (2 * curvature)
+    usable = inside & (curvature < -1e-6) & (peak > 0)
+    offset = torch.where(usable, offset, 0.0).clamp(-0.5, 0.5)
+    return torch.stack(tuple(place.to(heatmaps.dtype) + offset), dim=-1), peak
 
 
 def encode_published(landmarks_heatmap: torch.Tensor, size: int) -> torch.Tensor:
@@ -59,9 +62,8 @@ def encode_published(landmarks_heatmap: torch.Tensor, size: int) -> torch.Tensor
     """
     # the released frame has cell borders, not centers, at the integers
     cell = (landmarks_heatmap + 0.5).trunc()
-    axis = torch.arange(size, dtype=cell.dtype, device=cell.device)
-    near = (axis - cell[..., None]).abs() <= 3
-    return encode(cell, size) * (near[..., 1, :, None] & near[..., 0, None, :])
+    profile = _profiles(cell, size, SIGMA, reach=3)
+    return profile[..., 1, :, None] * profile[..., 0, None, :]
 
 
 def decode_published(heatmaps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -71,12 +73,10 @@ def decode_published(heatmaps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor
         landmarks in heatmap cells [B, L, 2], confidence [B, L]. A dead map (maximum <= 0) decodes to (-1, -1), next
         to the crop's corner, as released.
     """
-    column, row, peak = _argmax(heatmaps)
-    cells = torch.stack([column, row], dim=-1).to(heatmaps.dtype)
-    inside = ((cells > 0) & (cells < heatmaps.shape[-1] - 1)).all(dim=-1)
-    quarter = torch.stack([_slope(heatmaps, row, column, axis).sign() for axis in ("x", "y")], dim=-1) / 4
-    cells = torch.where(inside[..., None], cells + quarter, cells)
-    return torch.where((peak > 0)[..., None], cells, -1.0), peak
+    place, peak, (before, _, after), inside = _around_peak(heatmaps)
+    cells = place.to(heatmaps.dtype)
+    cells = torch.where(inside.all(dim=0), cells + (after - before).sign() / 4, cells)
+    return torch.stack(tuple(torch.where(peak > 0, cells, -1.0)), dim=-1), peak
 
 
 def round_published(landmarks_image: torch.Tensor) -> torch.Tensor:
@@ -115,33 +115,44 @@ def sharpen(heatmaps: torch.Tensor, sigma: float = SIGMA) -> torch.Tensor:
     return encode(decode(heatmaps)[0], heatmaps.shape[-1], sigma)
 
 
-def _argmax(heatmaps):
-    peak, cell = heatmaps.flatten(-2).max(dim=-1)
-    width = heatmaps.shape[-1]
-    return cell % width, cell.div(width, rounding_mode="floor"), peak
+def _profiles(landmarks_heatmap, size, sigma, reach=None):
+    """Each landmark's Gaussian along x and y, [B, L, 2, size]: an exponential per row and column, not one per cell.
+
+    It is zero where it is smaller than any number of its type, or further than `reach` cells away.
+    """
+    dtype = landmarks_heatmap.dtype
+    if reach is None:
+        smallest = math.log(torch.finfo(dtype).tiny) + math.log(torch.finfo(dtype).eps / 2)
+        reach = sigma * math.sqrt(-2 * smallest) + 0.01
+    away = torch.arange(size, dtype=dtype, device=landmarks_heatmap.device) - landmarks_heatmap[..., None]
+    # a CPU takes ten times as long for an exponential that comes out as 0; false for NaN too
+    near = away.abs() <= reach
+    return torch.where(near, -(away**2) / (2 * sigma**2), 0.0).exp_() * near
 
 
-def _neighbors(heatmaps, row, column, axis):
-    """Values before, at and after the cell along an axis, clamped at the edge, each [B, L]; and whether none was."""
+def _argmax(flat):
+    """Index of the first maximum of each row of [..., N]."""
+    if flat.device.type == "cpu" and flat.dtype in (torch.float32, torch.float64):
+        # torch's is no vector code on a CPU: ten times as long as numpy's
+        return torch.from_numpy(np.asarray(flat.detach().numpy().argmax(axis=-1)))
+    return flat.argmax(dim=-1)
+
+
+def _around_peak(heatmaps):
+    """Where the maxima of maps [B, L, H, W] are, and what is around them.
+
+    Returns:
+        column and row of each maximum [2, B, L]; its value [B, L]; the values before, at and after it along x and along
+        y, [3, 2, B, L]; and whether there is a cell on both sides of it, [2, B, L] (all three are the maximum if not).
+    """
     height, width = heatmaps.shape[-2:]
     flat = heatmaps.flatten(-2)
-    place, stride, last = (column, 1, width - 1) if axis == "x" else (row, width, height - 1)
-    inside = (place > 0) & (place < last)
-    cell = row * width + column
-    step = torch.where(inside, stride, 0)
-    values = [flat.gather(-1, (cell + k * step)[..., None])[..., 0] for k in (-1, 0, 1)]
-    return values, inside
-
-
-def _slope(heatmaps, row, column, axis):
-    (before, _, after), _ = _neighbors(heatmaps, row, column, axis)
-    return after - before
-
-
-def _parabola(heatmaps, row, column, axis):
-    values, inside = _neighbors(heatmaps, row, column, axis)
-    low, mid, high = (v.clamp(min=1e-6).log() for v in values)
-    curvature = low - 2 * mid + high
-    offset = (low - high) / (2 * curvature)
-    usable = inside & (curvature < -1e-6) & (values[1] > 0)
-    return torch.where(usable, offset, 0.0).clamp(-0.5, 0.5)
+    cell = _argmax(flat)
+    place = torch.stack([cell % width, cell.div(width, rounding_mode="floor")])
+    column, row = place
+    inside = torch.stack([(column > 0) & (column < width - 1), (row > 0) & (row < height - 1)])
+    step = torch.stack([inside[0] * 1, inside[1] * width])
+    begin = torch.arange(0, flat.numel(), height * width, device=flat.device).view(cell.shape)
+    at = begin + cell
+    values = torch.take(flat, torch.stack([at - step, at.expand_as(step), at + step]))
+    return place, values[1, 0], values, inside

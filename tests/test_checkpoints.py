@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 import torch
-from reference import original_weights
+from reference.hrnet import original_weights
 
 from cskt.errors import DataError
 from cskt.landmarks import SCHEMES, shared_landmarks

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from reference import original_weights
+from reference.hrnet import original_weights
 
 from cskt.heatmaps import decode, encode
 from cskt.models import MEAN, NETWORKS, STD, LandmarkNet, pick_device, pick_precision
