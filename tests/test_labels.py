@@ -191,7 +191,7 @@ def test_faces_that_cannot_be_used_are_left_out_with_the_reason(tmp_path):
     assert labels.faces.table["image"].tolist() == ["cat_0.png", "cat_4.png"]
     assert problems(labels) == [
         ("gone.png", f"no such picture in {tmp_path / 'images'}"),
-        ("cat_1.png", "cannot be read as a picture"),
+        ("cat_1.png", "cannot be read as a picture: no known format"),
         ("cat_2.png", "no landmark is labeled"),
         ("cat_3.png", "one landmark alone gives no face box: give --boxes"),
         ("cat_4.png", "labeled twice, the first is used"),

@@ -15,8 +15,9 @@ from yacs.config import CfgNode
 from cskt import config, files
 from cskt.adapt.job import NO_MODEL, load_human
 from cskt.data.exports import coco_content
-from cskt.data.folder import picture_size, read_folder
+from cskt.data.folder import read_folder
 from cskt.data.labels import Labels, read_labels
+from cskt.data.pictures import picture_size
 from cskt.data.sample import FILES, write_sample
 from cskt.data.schemes import read_scheme, write_scheme
 from cskt.data.table import Annotations

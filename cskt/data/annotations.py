@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from cskt.data.coco import read_coco
-from cskt.data.folder import picture_size
+from cskt.data.pictures import measure
 from cskt.data.pts import read_pts
 from cskt.data.reading import Table, is_file, numbers, read_csv, read_list, rows_by_name
 from cskt.data.table import Annotations, ProblemLog, annotations, box_problem
@@ -75,9 +75,9 @@ def read_animalweb(
         if row is None:
             problems.exclude(name, list_path, f"no box in {box_path.name}", line)
             continue
-        size = picture_size(path) if labels else None
+        size, why = measure(path) if labels else (None, "")
         if labels and size is None:
-            problems.exclude(name, path, "image file is not a readable image")
+            problems.exclude(name, path, f"image file is not a readable image: {why}")
             continue
         box = tuple(box_of[row].tolist())
         if problem := box_problem(box, size):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 
 from cskt import geometry
 from cskt.data.augment import (
@@ -23,6 +23,7 @@ from cskt.data.augment import (
     take_view,
     view_landmarks,
 )
+from cskt.data.pictures import read_image
 from cskt.data.table import Annotations, box_problem
 from cskt.errors import DataError
 from cskt.files import atomic_path, write_csv
@@ -251,20 +252,6 @@ def _write_crops(annotations: Annotations, size: int, side: int, file: Path) -> 
                 unreadable.append((name, path, str(error)))
         crops.flush()
     return unreadable
-
-
-def read_image(path: str | Path) -> Image.Image:
-    """Decode a picture wholly, as RGB and upright (EXIF).
-
-    Raises:
-        DataError: it cannot be read; the message says why.
-    """
-    try:
-        with Image.open(path) as picture:
-            return ImageOps.exif_transpose(picture).convert("RGB")
-    # PIL raises these, and struct.error and others as ValueError, for damaged files
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: not a readable image ({error})") from error
 
 
 def crop_image(picture: Image.Image, box: np.ndarray, size: int, side: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cskt.data.folder import picture_size
+from cskt.data.pictures import picture_size
 from cskt.data.table import Annotations, landmark_columns, with_landmarks
 from cskt.files import write_csv, write_json, write_text
 

@@ -7,13 +7,12 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
+from cskt.data.pictures import measure
 from cskt.data.reading import numbers, read_csv, rows_by_name
 from cskt.data.table import Annotations, ProblemLog, annotations, box_problem
 from cskt.errors import DataError
 from cskt.landmarks import Scheme
 from cskt.species import family_of, species_of
-
-_EXIF_ORIENTATION = 0x0112
 
 
 class Pictures:
@@ -110,9 +109,9 @@ def read_folder(
     rows = []
     for name, path in pictures.paths.items():
         if boxes is None:
-            size = picture_size(path)
+            size, why = measure(path)
             box = (0.0, 0.0, *map(float, size)) if size else None
-            problem = None if size else "cannot be read as a picture"
+            problem = box_problem(box, size) if size else f"cannot be read as a picture: {why}"
         elif name not in box_of:
             box, problem = None, f"no box in {boxes}"
         else:
@@ -153,14 +152,3 @@ def read_boxes(path: str | Path, pictures: Pictures) -> dict[str, tuple[float, f
         if name is not None:
             boxes[name] = tuple(float(column[row]) for column in columns)
     return boxes
-
-
-def picture_size(path: str | Path) -> tuple[int, int] | None:
-    """Return width and height as the picture is shown (EXIF); None if its header cannot be read."""
-    try:
-        with Image.open(path) as picture:
-            width, height = picture.size
-            turned = picture.getexif().get(_EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None
-    return (height, width) if turned else (width, height)

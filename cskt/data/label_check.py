@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cskt.data.folder import picture_size
+from cskt.data.pictures import picture_size
 from cskt.data.table import Annotations
 
 FACES = 8  # fewer do not tell what is common

@@ -11,8 +11,9 @@ import pandas as pd
 from cskt.data.boxes import box_of, is_extent
 from cskt.data.coco import coco_faces
 from cskt.data.deeplabcut import is_deeplabcut, read_deeplabcut_csv, read_deeplabcut_h5
-from cskt.data.folder import Pictures, picture_size, read_boxes, species_by_name
+from cskt.data.folder import Pictures, read_boxes, species_by_name
 from cskt.data.labelfile import Face, LabelFile, number, point
+from cskt.data.pictures import measure
 from cskt.data.pts import pts_faces
 from cskt.data.reading import read_csv, read_list, read_text
 from cskt.data.schemes import scheme_of
@@ -132,10 +133,10 @@ def read_labels(
             continue
         seen[name, face.individual] = face
         numbers[name] += 1
-        size = picture_size(pictures.paths[name])
+        size, why = measure(pictures.paths[name])
         landmarks = face.landmarks[order]
         if size is None:
-            problems.exclude(name, pictures.paths[name], "cannot be read as a picture")
+            problems.exclude(name, pictures.paths[name], f"cannot be read as a picture: {why}")
             continue
         if np.isnan(landmarks).all():
             problems.exclude(name, source.path, "no landmark is labeled", face.line)
@@ -154,7 +155,10 @@ def read_labels(
 
     stacked = np.array(points, dtype=float).reshape(len(rows), len(names), 2)
     proposed = scheme is None
-    scheme = scheme or scheme_of(names, stacked)
+    try:
+        scheme = scheme or scheme_of(names, stacked)
+    except DataError as error:
+        raise DataError(f"{source.path}: {error}") from None
     proposed &= scheme.name.startswith("own")
     table = pd.DataFrame(rows, columns=_COLUMNS)
     faces = annotations(table, scheme, problems, source.path, stacked, np.array(sizes, dtype=float).reshape(-1, 2))

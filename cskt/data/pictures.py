@@ -1,0 +1,68 @@
+"""Picture files, whatever they are called and whatever is wrong with them: their size, and their pixels as RGB."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from cskt.errors import DataError
+
+MAX_PIXELS = 150_000_000  # larger than any camera's; a small file can claim, and unpack to, any size
+_EXIF_ORIENTATION = 0x0112
+
+
+def read_image(path: str | Path) -> Image.Image:
+    """Decode a picture wholly, as RGB and upright (EXIF); of several frames or pages the first.
+
+    Gray values of 16 bits are scaled to 8, so that white stays white.
+
+    Raises:
+        DataError: it cannot be read, is larger than `MAX_PIXELS`, or has pixels whose white is not known (32 bits);
+            the message says why.
+    """
+    with _opened(path) as picture:
+        upright = ImageOps.exif_transpose(picture)
+        if not upright.mode.startswith(("I", "F")):
+            return upright.convert("RGB")
+        # Pillow's own conversion of more than 8 bits makes everything above 255 white
+        if upright.mode == "F" or (upright.mode == "I" and picture.format not in ("PNG", "PPM")):
+            raise ValueError("its pixels have 32 bits, of which nothing says what is white: save it with 8 or 16")
+        gray = np.asarray(upright).astype(np.int64)
+        return Image.fromarray(((gray + 128) // 257).astype(np.uint8)).convert("RGB")
+
+
+def picture_size(path: str | Path) -> tuple[int, int] | None:
+    """Return width and height as the picture is shown (EXIF); None if its header cannot be read."""
+    return measure(path)[0]
+
+
+def measure(path: str | Path) -> tuple[tuple[int, int] | None, str]:
+    """Return a picture's size as `picture_size`, and what is the matter where there is none."""
+    try:
+        with _opened(path) as picture:
+            width, height = picture.size
+            turned = picture.getexif().get(_EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
+    except DataError as error:
+        return None, str(error).removeprefix(f"{path}: not a readable image (").removesuffix(")")
+    return ((height, width) if turned else (width, height)), ""
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Image.Image]:
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of odd EXIF data and of sizes below our own bound
+            warnings.simplefilter("ignore")
+            with Image.open(path) as picture:
+                if picture.width * picture.height > MAX_PIXELS:
+                    raise ValueError(f"{picture.width} x {picture.height} pixels, at most {MAX_PIXELS:,} are allowed")
+                yield picture
+    except UnidentifiedImageError:
+        raise DataError(f"{path}: not a readable image (no known format)") from None
+    # Pillow's decoders raise struct.error, zlib.error, EOFError, TypeError and more for damaged files
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{path}: not a readable image ({reason})") from error
