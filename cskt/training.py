@@ -204,6 +204,8 @@ def _resume(path: Path, method: Method, run: dict[str, int]) -> tuple[int, list[
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises a different type for each kind of damage
         raise DataError(f"{path}: cannot be read ({error}); delete it to start from the beginning") from error
+    if not isinstance(state, dict) or not {"run", "step", "rows", "window", "seconds", "method"} <= state.keys():
+        raise DataError(f"{path}: not the state of a training; delete it to start from the beginning")
     if state["run"] != run:
         raise DataError(
             f"{path}: belongs to a run of {state['run']}, this one is {run}; delete it or use another folder"

@@ -6,6 +6,7 @@ would run code is refused.
 """
 
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from cskt.files import atomic_path
 from cskt.landmarks import SCHEMES, Scheme, SharedLandmarks, register
 from cskt.models import LandmarkNet
 
+_LARGEST = 4096  # landmarks, or pixels a side, of a network; what a file claims is made before it is compared
 # where the original project's files keep their weights
 _ORIGINAL_KEYS = ("student_state_dict", "state_dict")
 
@@ -39,10 +41,13 @@ def load(path: str | Path) -> LandmarkNet:
     if not isinstance(content, dict) or not {"spec", "weights"} <= content.keys():
         raise DataError(f"{path}: not a cskt checkpoint (no 'spec' and 'weights' in it); for a file of the original "
                         "project use HUMAN.CHECKPOINT or checkpoints.load_original")  # fmt: skip
+    spec = content["spec"]
     try:
-        net = LandmarkNet(**content["spec"])
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{path}: not a network of this version: {content['spec']} ({error})") from error
+        if max(spec["landmarks"], spec["size"]) > _LARGEST:
+            raise ValueError(f"more than {_LARGEST} landmarks or pixels a side")
+        net = LandmarkNet(**spec)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: not a network of this version: {str(spec)[:200]} ({error})") from error
     _fill(net.net, content["weights"], path)
     if content.get("scheme"):
         _know(content["scheme"], path)
@@ -107,7 +112,10 @@ def transfer(source: LandmarkNet, target: LandmarkNet, shared: SharedLandmarks) 
 
 
 def _know(plain: dict[str, Any], path: str | Path) -> None:
-    scheme = Scheme.from_plain(plain)
+    try:
+        scheme = Scheme.from_plain(plain)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: its landmark scheme is damaged: {type(error).__name__} {error}") from None
     known = SCHEMES.get(scheme.name)
     if known is None or (known.landmarks, known.flip_permutation) != (scheme.landmarks, scheme.flip_permutation):
         try:
@@ -121,15 +129,27 @@ def _read(path: str | Path) -> Any:
     if not path.is_file():
         raise DataError(f"{path}: no such checkpoint")
     try:
+        _refuse_bomb(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises a different type for each kind of damage
         first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise DataError(f"{path}: cannot be read as a checkpoint of plain weights ({first})") from error
 
 
+def _refuse_bomb(path: Path) -> None:
+    """Raise for a file whose parts unpack to more than it holds; what torch writes is not compressed."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            claimed, size = sum(part.file_size for part in archive.infolist()), path.stat().st_size
+        if claimed > size:
+            raise ValueError(f"it unpacks to {claimed:,} bytes and has {size:,}")
+
+
 def _fill(net: torch.nn.Module, weights: dict[str, torch.Tensor], path: str | Path) -> None:
     """Load weights that must match in every name and shape."""
     own = net.state_dict()
+    if not isinstance(weights, dict) or not all(torch.is_tensor(value) for value in weights.values()):
+        raise DataError(f"{path}: its weights are not names and numbers")
     # older files lack this counter, which nothing here uses
     optional = {key for key in own if key.endswith("num_batches_tracked")}
     missing = sorted(own.keys() - weights.keys() - optional)
@@ -143,4 +163,6 @@ def _fill(net: torch.nn.Module, weights: dict[str, torch.Tensor], path: str | Pa
         kinds = {"missing": missing, "unexpected": extra, "wrong shape": wrong}
         parts = [f"{kind}: {some(names, 8)}" for kind, names in kinds.items() if names]
         raise DataError(f"{path}: the weights do not fit the network; {'; '.join(parts)}")
+    if broken := [key for key, value in weights.items() if not torch.isfinite(value).all()]:
+        raise DataError(f"{path}: weights that are no finite numbers: {some(broken)}; the training that made it failed")
     net.load_state_dict({**{key: own[key] for key in optional}, **weights})
