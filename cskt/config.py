@@ -6,6 +6,7 @@ the key, the value and the nearest valid name.
 
 import copy
 import difflib
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -289,7 +290,15 @@ _RANGES = {
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with the floats of its version 1.2 (`1e-4` is a number, not a text); no key may be there twice."""
+    """YAML with the numbers of its version 1.2: `1e-4` is one; `010` is ten, `1:30` and a date are texts.
+
+    No key may be there twice, and nothing may stand for another part (a few lines of aliases can unfold to gigabytes).
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.composer.ComposerError(None, None, "aliases (*name) are not read", self.peek_event().start_mark)
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         keys = [key.value for key, _ in node.value]
@@ -298,9 +307,14 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, form) for tag, form in resolvers if tag.rpartition(":")[2] not in ("int", "float", "timestamp")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?(0|[1-9]\d*)$"), list("-+0123456789"))
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)([eE][-+]?\d+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"),
+    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"),
     list("-+0123456789."),
 )
 
@@ -352,10 +366,7 @@ def parse_overrides(pairs: list[str]) -> dict[str, Any]:
         key, sign, value = pair.partition("=")
         if not sign:
             raise ConfigError(f"--set {pair}: expected KEY=VALUE")
-        try:
-            overrides[key] = yaml.load(value, _Loader)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--set {pair}: the value is not YAML: {error}") from error
+        overrides[key] = parse_yaml(value, f"--set {pair}")
     return overrides
 
 
@@ -384,6 +395,24 @@ def resolve(path: str | Path) -> Path:
     return Path(path) if Path(path).is_absolute() else PROJECT / path
 
 
+def parse_yaml(text: str, where: str | Path) -> Any:
+    """The value of a YAML text, which holds plain values only; `where` it stands begins the message of an error.
+
+    Raises:
+        ConfigError: it is not YAML, or has a key twice.
+    """
+    try:
+        return yaml.load(text, _Loader)
+    except RecursionError:
+        raise ConfigError(f"{where}: not YAML: nested too deeply") from None
+    except yaml.MarkedYAMLError as error:
+        line = "" if error.problem_mark is None else f", line {error.problem_mark.line + 1}"
+        raise ConfigError(f"{where}{line}: not YAML: {error.problem}") from None
+    # a ValueError is of a number with thousands of digits, or of a value that its own tag forbids
+    except (yaml.YAMLError, ValueError, TypeError) as error:
+        raise ConfigError(f"{where}: not YAML: {' '.join(str(error).split())[:300]}") from None
+
+
 def read_yaml(file: Path) -> dict[str, Any]:
     """The content of a YAML file of `KEY: value` lines.
 
@@ -391,9 +420,12 @@ def read_yaml(file: Path) -> dict[str, Any]:
         ConfigError: it is not YAML, not of this form, or has a key twice.
     """
     try:
-        content = yaml.load(file.read_text(encoding="utf-8"), _Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: not YAML: {error}") from error
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file}: not UTF-8 text, from byte {error.start} on") from None
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
+    content = parse_yaml(text, file)
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -418,7 +450,7 @@ def _flatten(tree: Mapping[str, Any], where: str, defaults: Mapping[str, Any], p
         default = defaults[name]
         if isinstance(default, dict):
             if not isinstance(value, Mapping):
-                raise ConfigError(f"{where}{key} is a section, it cannot be {value!r}")
+                raise ConfigError(f"{where}{key} is a section, it cannot be {_shown(value)}")
             yield from _flatten(value, where, default, f"{key}.")
         else:
             yield key, _checked(key, value, default, where)
@@ -429,18 +461,25 @@ def _checked(key: str, value: Any, default: Any, where: str) -> Any:
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:
-        raise ConfigError(f"{where}{key} must be {_NAMES[kind]}, got {value!r} ({type(value).__name__})")
+        raise ConfigError(f"{where}{key} must be {_NAMES[kind]}, got {_shown(value)} ({type(value).__name__})")
     if kind is list and not ((value or not default) and all(isinstance(item, str) for item in value)):
         least = " with at least one" if default else ""
-        raise ConfigError(f"{where}{key} must be a list of texts{least}, got {value!r}")
+        raise ConfigError(f"{where}{key} must be a list of texts{least}, got {_shown(value)}")
     if key in _CHOICES and value not in _CHOICES[key]:
         near = difflib.get_close_matches(value, _CHOICES[key], n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"{where}{key} must be one of {', '.join(_CHOICES[key])}, got {value!r}{hint}")
+        raise ConfigError(f"{where}{key} must be one of {', '.join(_CHOICES[key])}, got {_shown(value)}{hint}")
     low, high = _RANGES.get(key.rsplit(".", 1)[-1], (None, None))
     if low is not None and not low <= value <= high:
-        raise ConfigError(f"{where}{key} must lie between {low} and {high}, got {value!r}")
+        raise ConfigError(f"{where}{key} must lie between {low} and {high}, got {_shown(value)}")
+    if kind is float and not math.isfinite(value):
+        raise ConfigError(f"{where}{key} must be a finite number, got {value!r}")
     return value
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) < 100 else f"{text[:90]} ..."
 
 
 _NAMES = {float: "a number", int: "a whole number", str: "a text", bool: "true or false", list: "a list"}

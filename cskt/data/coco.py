@@ -163,7 +163,7 @@ _NO_SPECIES = ("", "default", "object", "skeleton", "keypoints", "face", "head",
 def _load(file: Path) -> dict[str, Any]:
     text = read_text(file)
     try:
-        content = json.loads(text)
+        content = json.loads(text, object_pairs_hook=_without_repeats)
     except json.JSONDecodeError as error:
         raise DataError(f"{file}, line {error.lineno}, column {error.colno}: not JSON: {error.msg}") from None
     except (RecursionError, ValueError) as error:  # nested too deeply, a number of thousands of digits
@@ -177,9 +177,17 @@ def _load(file: Path) -> dict[str, Any]:
     return content
 
 
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON; of a name that stands twice Python would silently take the last value."""
+    entry = dict(pairs)
+    if len(entry) < len(pairs):
+        raise ValueError(f"{Counter(name for name, _ in pairs).most_common(1)[0][0]!r} stands twice in one object")
+    return entry
+
+
 def _id(value: Any) -> Any:
     # a list or an object would not do as a key of a dictionary; None is never a valid id
-    return value if isinstance(value, int | str) else None
+    return value if isinstance(value, int | str) and not isinstance(value, bool) else None
 
 
 def _by_id(file: Path, content: dict[str, Any], key: str) -> dict[int | str, dict]:
@@ -210,7 +218,7 @@ def _field(entry: dict, key: str, kind: type | UnionType, where: str) -> Any:
 def _vector(entry: dict, key: str, length: int, where: str) -> np.ndarray:
     values = entry.get(key)
     try:
-        if isinstance(values, list) and len(values) == length and not any(isinstance(v, str) for v in values):
+        if isinstance(values, list) and len(values) == length and not any(isinstance(v, str | bool) for v in values):
             return np.array(values, dtype=np.float64).reshape(length)
     except (TypeError, ValueError, OverflowError):
         pass

@@ -9,9 +9,9 @@ Names in lists are paths from `release_data` on, as in the published code: `hors
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from cskt.data.annotations import Annotations, read_animalweb
+from cskt.data.pictures import measure
 from cskt.errors import DataError
 from cskt.files import write_text
 from cskt.landmarks import SCHEMES, Scheme
@@ -70,12 +70,22 @@ def read_npy(path: str | Path, count: int) -> np.ndarray:
     Raises:
         DataError: not such an array, or a visible landmark that is not a finite number.
     """
+    # the header first: what it claims is checked before so much is read
     try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: not a readable .npy file: {error}") from None
-    if values.shape != (count, 3) or values.dtype.kind not in "fiu":
-        raise DataError(f"{path}: expected numbers [{count}, 3], found {values.dtype} {list(values.shape)}")
+        with Path(path).open("rb") as file:
+            version = np.lib.format.read_magic(file)
+            reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = reader(file)
+            if dtype.hasobject:
+                raise ValueError("it holds Python objects")
+            if shape != (count, 3) or dtype.kind not in "fiu":
+                raise DataError(f"{path}: expected numbers [{count}, 3], found {dtype} {list(shape)}")
+            file.seek(0)
+            values = np.lib.format.read_array(file, allow_pickle=False)
+    except DataError:
+        raise
+    except Exception as error:  # numpy raises many types for damaged headers
+        raise DataError(f"{path}: not a readable .npy file: {' '.join(str(error).split())}") from None
     points, visible = values[:, :2].astype(float), values[:, 2] > 0
     if not np.isfinite(points[visible]).all():
         raise DataError(f"{path}: a visible landmark is not a finite number")
@@ -128,8 +138,7 @@ def write_lists(root: str | Path, *, test: int = TEST, val: int = VAL, few: int 
 
 
 def _size(path: Path) -> tuple[int, int]:
-    try:
-        with Image.open(path) as picture:
-            return picture.size
-    except (OSError, ValueError, SyntaxError) as error:
-        raise DataError(f"{path}: not a readable picture: {error}") from None
+    size, why = measure(path)
+    if size is None:
+        raise DataError(f"{path}: not a readable picture: {why}")
+    return size

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cskt.data.reading import to_float
 from cskt.errors import DataError
 
 
@@ -59,7 +60,7 @@ def number(text: str, place: str, column: str) -> float:
         DataError: neither a finite number nor missing, with its place and column.
     """
     try:
-        value = float(text.strip() or "nan")
+        value = to_float(text.strip() or "nan")
     except ValueError:
         value = np.inf
     if np.isinf(value):

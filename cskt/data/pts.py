@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from cskt.data.labelfile import Face, LabelFile
-from cskt.data.reading import read_lines
+from cskt.data.reading import read_lines, to_float
 from cskt.errors import DataError
 from cskt.landmarks import SCHEMES, Scheme
 
@@ -39,7 +39,7 @@ def read_pts(path: str | Path, count: int) -> np.ndarray:
 
     fields = [line.split() for line in lines[3 : count + 3]]
     try:
-        landmarks = np.array(fields, dtype=np.float64)
+        landmarks = np.array([[to_float(value) for value in line] for line in fields])
         good = landmarks.shape == (count, 2) and bool(np.isfinite(landmarks).all())
     except ValueError:
         good = False
@@ -83,7 +83,7 @@ def _expect(path: str | Path, lines: list[str], number: int, good: bool, expecte
 
 def _point(path: str | Path, line: int, fields: list[str]) -> list[float]:
     try:
-        x, y = map(float, fields)
+        x, y = map(to_float, fields)
     except ValueError:
         x = y = np.inf
     if np.isinf([x, y]).any() or np.isnan(x) != np.isnan(y):

@@ -102,6 +102,7 @@ def read_csv(path: str | Path, required: tuple[str, ...]) -> Table:
     rows, lines = [], []
     try:
         header = [name.strip() for name in next(reader, [])]
+        names = _column_names(path, header, required)
         for row in reader:
             if len(row) != len(header):
                 if not row:
@@ -113,31 +114,45 @@ def read_csv(path: str | Path, required: tuple[str, ...]) -> Table:
             lines.append(reader.line_num)
     except csv.Error as error:
         raise DataError(f"{path}, line {reader.line_num}: not CSV: {error}") from None
+    if not rows:
+        raise DataError(f"{path}: expected at least one row below the header")
+    return Table(Path(path), lines, dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
 
+
+def _column_names(path: str | Path, header: list[str], required: tuple[str, ...]) -> list[str]:
     names = list(header)
     for choice in required:
         found = [name for name in header if name in choice.split("|")]
         if len(found) != 1:
             wanted = ", ".join(one.replace("|", " or ") for one in required)
-            raise DataError(f"{path}, line 1: expected columns {wanted}; found {', '.join(header) or 'none'}")
+            raise DataError(f"{path}, line 1: expected columns {wanted}; found {', '.join(header)[:300] or 'none'}")
         names[header.index(found[0])] = choice.split("|")[0]
     if len(set(names)) < len(names):
-        raise DataError(f"{path}, line 1: a column name occurs twice in {', '.join(header)}")
-    if not rows:
-        raise DataError(f"{path}: expected at least one row below the header")
-    return Table(Path(path), lines, dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
+        raise DataError(f"{path}, line 1: a column name occurs twice in {', '.join(header)[:300]}")
+    return names
 
 
 def numbers(table: Table, column: str, blank_is_nan: bool = False) -> np.ndarray:
     """Return a column as float64, [N]; "nan" and, where allowed, an empty field give NaN."""
     values = [value.strip() or "nan" for value in table.columns[column]] if blank_is_nan else table.columns[column]
     try:
-        return np.array(values, dtype=np.float64)
+        return np.array([to_float(value) for value in values], dtype=np.float64)
     except ValueError:
         for line, value in zip(table.lines, values, strict=True):
             if not _is_number(value):
                 raise DataError(f"{table.path}, line {line}: expected a number as {column}, found {value!r}") from None
         raise
+
+
+def to_float(text: str) -> float:
+    """A number as tables write it; Python alone would also take "1_0" as ten.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if "_" in text:
+        raise ValueError(f"not a number: {text!r}")
+    return float(text)
 
 
 def rows_by_name(table: Table, column: str) -> dict[str, int]:
@@ -155,7 +170,7 @@ def rows_by_name(table: Table, column: str) -> dict[str, int]:
 
 def _is_number(value: str) -> bool:
     try:
-        float(value)
+        to_float(value)
     except ValueError:
         return False
     return True

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from cskt.config import parse_yaml
 from cskt.data.reading import read_text
 from cskt.errors import DataError
 from cskt.files import write_text
@@ -165,11 +166,7 @@ def read_scheme(path: str | Path) -> Scheme:
         DataError: no such file, not YAML, or an entry that does not fit; with the file, the entry and what may stand.
     """
     path = Path(path)
-    try:
-        content = yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
-        line = getattr(error, "problem_mark", None)
-        raise DataError(f"{path}{f', line {line.line + 1}' if line else ''}: not YAML: {error.problem}") from None
+    content = parse_yaml(read_text(path), path)
     if not isinstance(content, dict) or not content.get("landmarks"):
         raise DataError(f"{path}: expected 'landmarks: [name, name, ...]'")
     for key in content:
@@ -178,6 +175,9 @@ def read_scheme(path: str | Path) -> Scheme:
     names = _names(path, "landmarks", content["landmarks"])
     if len(set(names)) < len(names):
         raise DataError(f"{path}: a name occurs twice in landmarks: {', '.join(names)}")
+    for key, kind, form in (("flip_pairs", list, "a list of pairs"), ("same_as", dict, "lines `place: name`")):
+        if content.get(key) and not isinstance(content[key], kind) and (key, content[key]) != ("flip_pairs", "auto"):
+            raise DataError(f"{path}: expected {key} to be {form}, found {content[key]!r}")
     if content.get("flip_pairs", "auto") == "auto":
         pairs = propose_flip_pairs(names)
     else:

@@ -11,6 +11,8 @@ import pandas as pd
 from cskt.errors import DataError, some
 from cskt.landmarks import Scheme, combine, shared_landmarks
 
+# pixels; no picture is so large, and 32-bit floats still tell half pixels there
+FARTHEST = 1e6
 _PROBLEM_COLUMNS = ["image", "file", "line", "problem", "action"]
 
 
@@ -163,6 +165,10 @@ def box_problem(box: tuple[float, ...], size: tuple[float, float] | None = None)
     told = f"x={x:g} y={y:g} w={w:g} h={h:g}"
     if not np.isfinite(box).all() or w <= 0 or h <= 0:
         return f"box without a size: {told}"
+    if w < 1 or h < 1:
+        return f"box smaller than a pixel: {told}; is it given in fractions of the image?"
+    if max(w, h) > (FARTHEST if size is None else 10 * max(size)):
+        return f"box larger than any face in this image: {told}"
     if size is not None and (x >= size[0] or y >= size[1] or x + w <= 0 or y + h <= 0):
         return f"box outside the image: {told} in {size[0]:g} x {size[1]:g}"
     return None
@@ -194,6 +200,12 @@ def annotations(
         first = "; the first: {image!r}: {problem} ({file})".format(**found.iloc[0]) if len(found) else ""
         raise DataError(f"{source}: none of its images can be used{first}")
     if landmarks is not None:
+        # a file's fault, not one picture's: such a number would turn infinite in training, far from its cause
+        for row, index in np.argwhere((np.abs(landmarks) > FARTHEST).any(axis=-1)):
+            raise DataError(
+                f"{source}: image {rows['image'].iloc[row]!r}: {scheme.landmarks[index]} lies at "
+                f"{landmarks[row, index].tolist()}, farther out than any picture is large"
+            )
         if sizes is not None:
             _report_landmarks_outside(rows, scheme, landmarks, sizes, problems)
         for row in np.flatnonzero(np.isnan(landmarks).any(axis=-1).all(axis=-1)):
