@@ -6,6 +6,7 @@ from torch import nn
 from cskt.errors import ConfigError
 from cskt.models import losses
 from cskt.models.hrnet import HRNet
+from cskt.models.simple_baseline import SimpleBaseline
 from cskt.models.unet import UNet
 
 # name -> (network of L maps with weights of that name, input pixels per heatmap cell)
@@ -15,6 +16,12 @@ NETWORKS = {
     "hrnet_w18": (lambda landmarks, weights: HRNet(landmarks, "hrnet_w18", weights), 4),
     "hrnet_w18_small": (lambda landmarks, weights: HRNet(landmarks, "hrnet_w18_small", weights), 4),
     "hrnet_w32": (lambda landmarks, weights: HRNet(landmarks, "hrnet_w32", weights), 4),
+    # of AP-10K's benchmark, with the simple-baseline head
+    "pose_resnet18": (lambda landmarks, weights: SimpleBaseline(landmarks, "resnet18", weights), 4),
+    "pose_resnet50": (lambda landmarks, weights: SimpleBaseline(landmarks, "resnet50", weights), 4),
+    "pose_resnet101": (lambda landmarks, weights: SimpleBaseline(landmarks, "resnet101", weights), 4),
+    "pose_hrnet_w32": (lambda landmarks, weights: SimpleBaseline(landmarks, "hrnet_w32", weights), 4),
+    "pose_hrnet_w48": (lambda landmarks, weights: SimpleBaseline(landmarks, "hrnet_w48", weights), 4),
 }
 # of the colors of ImageNet, which all inputs are normalized with
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

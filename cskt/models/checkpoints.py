@@ -16,6 +16,7 @@ from cskt.errors import DataError, some
 from cskt.files import atomic_path
 from cskt.landmarks import SCHEMES, Scheme, SharedLandmarks, register
 from cskt.models import LandmarkNet
+from cskt.models.simple_baseline import mmpose_weights
 
 _LARGEST = 4096  # landmarks, or pixels a side, of a network; what a file claims is made before it is compared
 # where the original project's files keep their weights
@@ -73,6 +74,17 @@ def load_original(path: str | Path, scheme: str, landmarks: int, size: int = 256
         raise DataError(f"{path}: holds no weights, neither bare nor under {' or '.join(_ORIGINAL_KEYS)}")
     net = LandmarkNet("hrnet_w18", scheme, landmarks, size, output="linear")
     _fill(net.net, {original_key(key): value for key, value in content.items()}, path)
+    return net.eval()
+
+
+def load_mmpose(path: str | Path, name: str, scheme: str, landmarks: int, size: int = 256) -> LandmarkNet:
+    """Read a checkpoint that mmpose published as our network `name` (pose_hrnet_w32, pose_resnet50, ...).
+
+    Raises:
+        DataError: as `load_original`.
+    """
+    net = LandmarkNet(name, scheme, landmarks, size, output="linear")
+    _fill(net.net, mmpose_weights(path), path)
     return net.eval()
 
 

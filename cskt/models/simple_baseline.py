@@ -1,0 +1,101 @@
+"""The networks of AP-10K's benchmark: timm's ResNet or HRNet with the simple-baseline head, and mmpose's checkpoints.
+
+Xiao, Wu and Wei, "Simple baselines for human pose estimation and tracking", 2018: of a ResNet's last stage three
+transposed convolutions make maps of a quarter of the input's side, and a 1 x 1 convolution the landmarks'. HRNet's
+finest branch has that size already and gets the last convolution alone.
+"""
+
+import re
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from cskt.errors import DataError
+
+DECONVOLUTIONS, WIDTH = 3, 256
+
+
+class SimpleBaseline(nn.Module):
+    """Maps of a quarter of the input's side.
+
+    Args:
+        landmarks: how many, L.
+        name: timm's name of the backbone: resnet18, resnet50, resnet101, hrnet_w32, hrnet_w48, ...
+        weights: a timm weights tag to download ("" for random weights).
+    """
+
+    def __init__(self, landmarks: int, name: str, weights: str = ""):
+        super().__init__()
+        import timm
+
+        backbone = f"{name}.{weights}" if weights else name
+        self.deconv_layers = nn.Sequential()
+        if name.startswith("hrnet"):
+            self.backbone = timm.create_model(
+                backbone, pretrained=bool(weights), features_only=True, feature_location="", out_indices=(1,)
+            )
+            # the last fusion makes the finest branch alone, as in mmpose: the others would never be used
+            last = self.backbone.stage4[-1]
+            last.fuse_layers = last.fuse_layers[:1]
+        else:
+            self.backbone = timm.create_model(backbone, pretrained=bool(weights), features_only=True, out_indices=(4,))
+        width = self.backbone.feature_info.channels()[-1]
+        if name.startswith("hrnet"):
+            width = self.backbone.stage4[-1].num_in_chs[0]
+        else:
+            layers = []
+            for _ in range(DECONVOLUTIONS):
+                layers += [nn.ConvTranspose2d(width, WIDTH, 4, 2, 1, bias=False), nn.BatchNorm2d(WIDTH), nn.ReLU(True)]
+                width = WIDTH
+            self.deconv_layers = nn.Sequential(*layers)
+        # named so that `checkpoints.transfer` finds the last layer
+        self.head = nn.Sequential(nn.Conv2d(width, landmarks, 1))
+        for module in [*self.deconv_layers, *self.head]:
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.normal_(module.weight, std=0.001)
+            if isinstance(module, nn.Conv2d):
+                nn.init.zeros_(module.bias)
+
+    def forward(self, images):
+        """[B, 3, H, W] to [B, L, H/4, W/4]."""
+        return self.head(self.deconv_layers(self.backbone(images)[-1]))
+
+
+def mmpose_key(key: str) -> str:
+    """Our name of a weight of mmpose's top-down models, of its versions 0.x (`keypoint_head.`) and 1.x (`head.`).
+
+    Example:
+        >>> mmpose_key("keypoint_head.final_layer.weight"), mmpose_key("head.deconv_layers.4.running_var")
+        ('head.0.weight', 'deconv_layers.4.running_var')
+    """
+    key = re.sub(r"^module\.", "", key)
+    key = re.sub(r"^(keypoint_head|head)\.", "", key)
+    return re.sub(r"^final_layer\.", "head.0.", key)
+
+
+def mmpose_weights(path: str | Path) -> dict[str, torch.Tensor]:
+    """The weights of a checkpoint that mmpose published, under our names.
+
+    The files hold numbers and settings beside the weights, some of them objects; nothing of a file is executed, so one
+    that needs that is refused.
+
+    Raises:
+        DataError: no such file, or not readable as plain weights.
+    """
+    if not Path(path).is_file():
+        raise DataError(f"{path}: no such checkpoint")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises a different type for each kind of damage
+        first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        hint = "torch.save(torch.load(path, weights_only=False)['state_dict'], new)"
+        raise DataError(
+            f"{path}: cannot be read as a checkpoint of plain weights ({first}); of a file that you trust keep the "
+            f"weights alone: {hint}"
+        ) from error
+    weights = content.get("state_dict", content) if isinstance(content, dict) else {}
+    found = {mmpose_key(key): value for key, value in weights.items() if torch.is_tensor(value)}
+    if not any(key.startswith("backbone.") for key in found):
+        raise DataError(f"{path}: holds no weights of a model with a backbone, neither bare nor under state_dict")
+    return found
