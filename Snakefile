@@ -3,6 +3,7 @@
 #   snakemake                                           the zoo, one seed
 #   snakemake --config setting=animalpose seeds=1       another file of params/; `make reproduce` calls this
 #   snakemake animalpose_paper                          all the paper shows, on real faces: two settings, three seeds
+#   snakemake animalpose_neighbours                     the neighbouring systems on real faces, three seeds
 #   snakemake ... -n                                    what would be done, and why
 #
 # The runs are the entries of params/grids/*.yaml (cskt/grids.py says what an entry holds). A run is done when its
@@ -34,9 +35,12 @@ except ConfigError as error:
     raise WorkflowError(str(error))
 GRIDS = {entry.grid for entry in RUNS.values()}
 # the grids that a plain call makes of a setting, those of one that is not named here, and those of the paper
-PLAIN = {"zoo": GRIDS - {"components", "consensus", "sweeps", "budget"}}
+PLAIN = {"zoo": GRIDS - {"components", "consensus", "sweeps", "budget"}, "zoo_bodies": {"ap10k"}, "ap10k": {"ap10k"}}
 OTHERS = {"suite", "horse"}
-PAPER = dict.fromkeys(["animalpose", "animalpose_unknown"], GRIDS)
+NEIGHBOURS = {"ap10k"} & GRIDS
+PAPER = dict.fromkeys(["animalpose", "animalpose_unknown"], GRIDS - NEIGHBOURS)
+# the zoo of whole animals is a setting of its own, and made with the zoo
+BODIES = {"zoo_bodies": NEIGHBOURS}
 
 SETTING = config.get("setting", "zoo")
 GAPS = bool(int(config.get("gaps", 0)))
@@ -82,11 +86,17 @@ def needed(entry, wildcards):
 rule all:
     input:
         targets(PLAIN, SETTING),
+        targets(BODIES, "zoo_bodies") if SETTING == "zoo" and "grids" not in config else [],
 
 
 rule animalpose_paper:
     input:
         targets(PAPER, *PAPER),
+
+
+rule animalpose_neighbours:
+    input:
+        targets({"animalpose": NEIGHBOURS}, "animalpose"),
 
 
 for entry in RUNS.values():

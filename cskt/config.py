@@ -27,6 +27,7 @@ _STEPS = {
     "WARMUP": 50,  # steps over which the learning rate rises linearly
     "WEIGHT_DECAY": 1e-4,  # decoupled (AdamW)
     "EMA": 0.99,  # decay of the averaged weights that are the result; 0: the last weights
+    "SCHEDULE": "cosine",  # or steps: a tenth after 170/210 of the steps, a hundredth after 200/210 (mmpose)
 }
 
 DEFAULTS = {
@@ -46,6 +47,7 @@ DEFAULTS = {
         "BOXES": "bbox.csv",  # box table (not for coco)
         "SCHEME": "animalweb9",  # landmark scheme: a name of cskt.landmarks.SCHEMES, or a YAML file (docs/own_data.md)
         "ZOO_IMAGES": 0,  # above 0: the procedural zoo is drawn into ROOT, with that many pictures
+        "BODY_IMAGES": 0,  # above 0: the zoo of whole animals is drawn into ROOT (cskt.data.bodies)
         "TRAIN": ["splits/train.txt"],  # the labels of all of these serve the fully supervised line alone
         "LABELED": "splits/labeled_40.txt",  # list of the few labeled images, all of TRAIN; may lie in outputs/ instead
         "UNLABELED": ["splits/unlabeled.txt"],  # read without their landmarks
@@ -86,6 +88,7 @@ DEFAULTS = {
     # --- the network ----------------------------------------------------------------------------------------------
     "INPUT": {
         "SIZE": 64,  # side of the crop that the network sees, pixels
+        "PADDING": 1.0,  # side of the crop over the longer side of the box: 1 for faces, 1.25 for bodies (AP-10K)
         "CONTEXT": 1.5,  # cached crops are this much wider, so that turned views have no black corners
     },
     "MODEL": {
@@ -93,11 +96,15 @@ DEFAULTS = {
         "OUTPUT": "softmax",  # softmax: one distribution over the cells per landmark; linear: heatmaps, as published
         "WEIGHTS": "",  # timm weights tag to download for the backbone of the human model ("ms_aug_in1k"), or none
     },
-    "CODEC": "subpixel",  # subpixel, or published: truncated cells, 7 x 7 stamp, whole image pixels
+    # subpixel; published: truncated cells, 7 x 7 stamp, whole image pixels; benchmark: AP-10K's, sigma 2, quarter cells
+    "CODEC": "subpixel",
     # how far a view may differ from the plain crop; see cskt.data.augment.Augmentation
     "VIEWS": {
         "HUMAN": {"ROTATION": 30.0, "SCALE": 0.25, "SHIFT": 0.05, "FLIP": 0.5, "COLOR": 0.4, "CUTOUT": 0},
-        "LABELED": {"ROTATION": 30.0, "SCALE": 0.25, "SHIFT": 0.05, "FLIP": 0.5, "COLOR": 0.4, "CUTOUT": 0},
+        "LABELED": {
+            **{"ROTATION": 30.0, "SCALE": 0.25, "SHIFT": 0.05, "FLIP": 0.5, "COLOR": 0.4, "CUTOUT": 0},
+            "HALF_BODY": 0.0,  # of a body: probability of its front or back half alone
+        },
         "WEAK": {"ROTATION": 10.0, "SCALE": 0.1, "SHIFT": 0.02, "FLIP": 0.0, "COLOR": 0.0, "CUTOUT": 0},
         "STRONG": {"ROTATION": 60.0, "SCALE": 0.3, "SHIFT": 0.08, "FLIP": 0.5, "COLOR": 0.5, "CUTOUT": 3},
     },
@@ -115,6 +122,17 @@ DEFAULTS = {
         "DRAW_SIZE": 40,  # images that a model is fine-tuned on
         "DRAWS": 3,  # how many times they are drawn
         "MIN_IMAGES": 60,  # groups with fewer are left out: what is not drawn is what a group is tested on
+    },
+    # --- generalization across species and families: 11_ap10k ---------------------------------------------------------
+    "GENERALIZATION": {
+        **_STEPS,
+        "STEPS": 200,  # of each model: one per group that is held out and number of shots, and one that saw all
+        "BATCH": 16,
+        "WARMUP": 20,
+        "START": "human",  # where each model starts: human (the human model), or random
+        "SHOTS": ["0", "10"],  # how many labels of what is held out are in training
+        "FEW": 40,  # for bodies: how many labels few-shot training and Meta-CSKT get, even over the species
+        "SIGMAS": "ap10k",  # of OKS, for bodies: ap10k, or coco_order as in AP-10K's paper (cskt.oks.SIGMAS)
     },
     # --- mining ---------------------------------------------------------------------------------------------------
     "MINING": {
@@ -216,7 +234,13 @@ _CHOICES = {
     "DATA.FORMAT": ("animalweb", "coco", "horse"),
     "HUMAN.MISSING": ("error", "ignore"),
     "MODEL.OUTPUT": ("softmax", "linear"),
-    "CODEC": ("subpixel", "published"),
+    "CODEC": ("subpixel", "published", "benchmark"),
+    **{
+        f"{section}.SCHEDULE": ("cosine", "steps")
+        for section in ("HUMAN_MODEL", "FEW_SHOT", "SUPERVISED", "CONFUSION", "GENERALIZATION")
+    },
+    "GENERALIZATION.START": ("human", "random"),
+    "GENERALIZATION.SIGMAS": ("ap10k", "coco_order"),
     "TRAIN_ON": ("labeled", "train"),
     "CONFUSION.BY": ("family", "species"),
     "METHOD.NAME": ("meta_cskt", "pseudo_label", "uda", "fixmatch", "scarcenet", "mean_teacher"),
@@ -267,6 +291,10 @@ _RANGES = {
     "LABEL_JITTER": (0.0, 1.0),
     "POOL_CAP": (0, 10**7),
     "ZOO_IMAGES": (0, 10**6),
+    "BODY_IMAGES": (0, 10**6),
+    "PADDING": (0.1, 10.0),
+    "FEW": (1, 10**6),
+    "HALF_BODY": (0.0, 1.0),
     "FOLDS": (0, 100),
     "POSITIVES": (0.0, 1.0),
     "NEXT": (0, 10**5),

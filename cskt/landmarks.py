@@ -18,6 +18,7 @@ class Scheme:
         landmarks: the landmarks' names in order; left and right as the data set itself uses the words.
         flip_pairs: pairs of indices that change places when the image is mirrored.
         parts: place of a face, its side given as the viewer sees it -> the landmarks whose mean it is.
+        upper: of a body, the landmarks of its front half (Augmentation.half_body).
 
     Raises:
         ValueError: a repeated name, an index out of range, or a landmark in two flip pairs.
@@ -27,6 +28,7 @@ class Scheme:
     landmarks: tuple[str, ...]
     flip_pairs: tuple[tuple[int, int], ...] = ()
     parts: Mapping[str, tuple[int, ...]] = field(default_factory=dict, hash=False)
+    upper: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         count = len(self.landmarks)
@@ -240,6 +242,8 @@ _AP10K17 = Scheme(
     ),
     flip_pairs=((0, 1), (5, 8), (6, 9), (7, 10), (11, 14), (12, 15), (13, 16)),
     parts={"image_left_eye": (1,), "image_right_eye": (0,), "nose": (2,)},
+    # mmpose's file has the right front paw in the other half (spec 6.2)
+    upper=(0, 1, 2, 3, 5, 6, 7, 8, 9, 10),
 )
 
 SCHEMES: dict[str, Scheme] = {

@@ -25,6 +25,7 @@ def find_landmarks(
     precision: str = "float32",
     mirrored: bool = False,
     average: bool = False,
+    shift: bool = False,
     progress: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Predict landmarks on the plain crops, in evaluation mode.
@@ -36,6 +37,8 @@ def find_landmarks(
         precision: "float32" or "bfloat16".
         mirrored: predict on the mirror images, and mirror the landmarks back.
         average: predict from the mean of the heatmaps of the crop and its mirror image.
+        shift: move the mirrored-back heatmaps by one cell to the right: for networks trained in mmpose's older frame,
+            in which a mirror image lies one cell off (spec 6.3).
         progress: show a bar.
 
     Returns:
@@ -52,6 +55,8 @@ def find_landmarks(
             heatmaps = None if mirrored else net.heatmaps(images)
             if mirrored or average:
                 back = geometry.swap_sides(net.heatmaps(images.flip(-1)).flip(-1), permutation)
+                if shift:
+                    back = torch.cat([back[..., :1], back[..., :-1]], dim=-1)
                 heatmaps = back if heatmaps is None else (heatmaps + back) / 2
         landmarks, confidence = codec.decode(heatmaps.float())
         found.append((landmarks.cpu(), confidence.cpu()))

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import fields
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from yacs.config import CfgNode
 from cskt import config
 from cskt.data.annotations import Annotations, read_animalweb, read_coco
 from cskt.data.augment import Augmentation
+from cskt.data.bodies import write_bodies
 from cskt.data.datasets import LabeledSet, UnlabeledSet, labeled_set, unlabeled_set
 from cskt.data.horse import read_horse
 from cskt.data.reading import read_list
@@ -33,7 +34,7 @@ from cskt.methods.supervised import Supervised, Surroundings
 from cskt.methods.uda import UDA
 from cskt.models import LandmarkNet, checkpoints, pick_device, pick_precision
 from cskt.predict import predict, score
-from cskt.training import Method, learning_rate
+from cskt.training import Method, learning_rate, stepped_rate
 
 # METHOD.NAME -> the method and its options
 METHODS = {
@@ -79,7 +80,9 @@ class Setting:
         return shared_landmarks(self.human_scheme, self.scheme)
 
     def prepare(self) -> None:
-        """Draw the zoo if this setting lives on it and it is not there yet."""
+        """Draw the zoo, or that of whole animals, if this setting lives on it and it is not there yet."""
+        if self.cfg.DATA.BODY_IMAGES:
+            write_bodies(config.resolve(self.cfg.DATA.ROOT), images=self.cfg.DATA.BODY_IMAGES)
         if self.cfg.DATA.ZOO_IMAGES:
             write_zoo(config.resolve(self.cfg.DATA.ROOT), images=self.cfg.DATA.ZOO_IMAGES)
 
@@ -174,8 +177,9 @@ class Setting:
         return unlabeled_set(self.annotations(role), *self._input)
 
     @property
-    def _input(self) -> tuple[int, float, Path]:
-        return self.cfg.INPUT.SIZE, self.cfg.INPUT.CONTEXT, config.resolve(self.cfg.CACHE)
+    def _input(self) -> tuple[int, float, Path, float]:
+        i = self.cfg.INPUT
+        return i.SIZE, i.CONTEXT, config.resolve(self.cfg.CACHE), i.PADDING
 
     def fingerprint(self, *roles: str) -> str:
         """A short hash of the annotation tables of some roles: names, boxes and landmarks."""
@@ -249,7 +253,10 @@ class Setting:
         view = self.views()["human" if section == "HUMAN_MODEL" else "labeled"]
         method = Supervised(net, data, self.around, batch=s.BATCH, augmentation=view,
                             weight_decay=s.WEIGHT_DECAY, ema=s.EMA)  # fmt: skip
-        return method, self._loop(s.STEPS, s.LR, s.WARMUP)
+        loop = self._loop(s.STEPS, s.LR, s.WARMUP)
+        if s.SCHEDULE == "steps":
+            loop["rate"] = partial(stepped_rate, steps=s.STEPS, peak=s.LR, warmup=s.WARMUP)
+        return method, loop
 
     def method(
         self, few_shot: LandmarkNet, labeled: LabeledSet, unlabeled: UnlabeledSet, categories: np.ndarray

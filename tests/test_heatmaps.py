@@ -190,3 +190,15 @@ def test_only_the_published_codec_rounds_to_whole_image_pixels():
     place = torch.tensor([[10.7, 3.2]])
     assert CODECS["published"].finish(place).tolist() == [[11.0, 4.0]]
     assert CODECS["subpixel"].finish(place).equal(place)
+
+
+# --- AP-10K's benchmark
+
+
+def test_the_benchmarks_codec_is_a_wide_gaussian_read_to_a_quarter_of_a_cell():
+    codec = CODECS["benchmark"]
+    heatmaps = codec.encode(points((5.3, 9.6)), 16)
+    assert heatmaps[0, 0, 10, 7].item() == pytest.approx(math.exp(-(1.7**2 + 0.4**2) / 8))
+    assert codec.decode(heatmaps)[0][0, 0].tolist() == [5.25, 9.75]
+    # a dead map is read like any other, not as a place beside the crop
+    assert codec.decode(torch.zeros(1, 1, 8, 8))[0][0, 0].tolist() == [0.0, 0.0]

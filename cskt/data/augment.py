@@ -19,6 +19,7 @@ class Augmentation:
         flip: probability of a mirror image.
         color: strength of changes of brightness, contrast, saturation and tint.
         cutout: at most this many rectangles are painted over.
+        half_body: probability of a view of the front or the back half of a body alone (`half_body`).
     """
 
     rotation: float = 0.0
@@ -27,6 +28,7 @@ class Augmentation:
     flip: float = 0.0
     color: float = 0.0
     cutout: int = 0
+    half_body: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,48 @@ def random_view(count: int, size: int, augmentation: Augmentation, generator: to
     a = augmentation
     return View(*geometry.random_views(count, size, rotation=a.rotation, scale=a.scale, shift=a.shift, flip=a.flip,
                                        generator=generator))  # fmt: skip
+
+
+def half_body(
+    landmarks_crop: torch.Tensor,
+    size: int,
+    upper: Sequence[int],
+    probability: float,
+    generator: torch.Generator,
+    least: int = 8,
+    padding: float = 1.5,
+) -> torch.Tensor:
+    """Draw for each crop whether to look at one half of the body alone, and at which.
+
+    Args:
+        landmarks_crop: in the plain crop's pixels, [B, L, 2]; NaN where missing.
+        size: side of the crop, pixels.
+        upper: the landmarks of the front half; the others are the back half.
+        probability: of a half.
+        generator: where the randomness comes from (CPU).
+        least: a crop with fewer annotated landmarks stays whole; so does one with fewer than 2 of the half.
+        padding: side of the square around the half's landmarks over their longer extent.
+
+    Returns:
+        [B, 2, 3], from the plain crop's pixels to those of the view; the identity where the body stays whole.
+
+    Source: mmpose's TopDownHalfBodyTransform, whose square is centered at the mean of the half's landmarks, as here.
+    """
+    draw = torch.rand(len(landmarks_crop), 2, generator=generator)
+    seen = ~landmarks_crop.isnan().any(dim=-1)
+    front = torch.zeros(landmarks_crop.shape[1], dtype=torch.bool)
+    front[list(upper)] = True
+    chosen = torch.where(draw[:, 1:] < 0.5, front, ~front) & seen
+    halved = (draw[:, 0] < probability) & (seen.sum(dim=1) >= least) & (chosen.sum(dim=1) >= 2)
+    points, mask = landmarks_crop.nan_to_num(0.0), chosen[..., None]
+    center = (points * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+    low = points.masked_fill(~mask, torch.inf).amin(dim=1)
+    high = points.masked_fill(~mask, -torch.inf).amax(dim=1)
+    side = (padding * (high - low).amax(dim=1)).nan_to_num(size, posinf=size, neginf=size).clamp(min=size / 8)
+    boxes = torch.cat([center - side[:, None] / 2, side[:, None], side[:, None]], dim=1)
+    matrix = geometry.crop_matrix(boxes, size)
+    whole = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    return torch.where(halved[:, None, None], matrix, whole)
 
 
 def take_view(crops: torch.Tensor, view: View, size: int) -> torch.Tensor:

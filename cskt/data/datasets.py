@@ -18,6 +18,7 @@ from cskt.data.augment import (
     Augmentation,
     View,
     change_colors,
+    half_body,
     paint_rectangles,
     random_view,
     take_view,
@@ -174,24 +175,38 @@ class UnlabeledBatch:
     indices: torch.Tensor
 
 
-def unlabeled_set(annotations: Annotations, size: int, context: float, cache: str | Path) -> UnlabeledSet:
+def unlabeled_set(
+    annotations: Annotations, size: int, context: float, cache: str | Path, padding: float = 1.0
+) -> UnlabeledSet:
     """Make a data set that cannot see a landmark, whatever the annotations hold; see `crop_cache`."""
-    return _crop_set(annotations.without_landmarks(), size, context, cache)
+    return _crop_set(annotations.without_landmarks(), size, context, cache, padding)
 
 
-def labeled_set(annotations: Annotations, size: int, context: float, cache: str | Path) -> LabeledSet:
+def labeled_set(
+    annotations: Annotations, size: int, context: float, cache: str | Path, padding: float = 1.0
+) -> LabeledSet:
     """Make a data set of crops with their landmarks; see `crop_cache`."""
-    crops = _crop_set(annotations.without_landmarks(), size, context, cache)
+    crops = _crop_set(annotations.without_landmarks(), size, context, cache, padding)
     kept = annotations.select(crops.table["image"])
     landmarks = geometry.apply(crops.to_crop, torch.tensor(kept.landmarks)).float()
     return LabeledSet(**vars(crops), landmarks_crop=landmarks)
 
 
-def _crop_set(annotations: Annotations, size: int, context: float, cache: str | Path) -> UnlabeledSet:
-    crops, readable = crop_cache(annotations, size, context, cache)
+def _crop_set(
+    annotations: Annotations, size: int, context: float, cache: str | Path, padding: float = 1.0
+) -> UnlabeledSet:
+    """`padding`: side of the crop over the longer side of the box; the box itself, and so the norm, stays as it is."""
+    crops, readable = crop_cache(annotations if padding == 1 else _widened(annotations, padding), size, context, cache)
     kept = annotations if readable.all() else annotations.select(annotations.table["image"][readable])
-    to_crop = geometry.crop_matrix(torch.tensor(kept.boxes), size)
+    to_crop = geometry.crop_matrix(torch.tensor(kept.boxes), size, padding)
     return UnlabeledSet(kept.table, crops, size, kept.scheme, to_crop, kept.norm)
+
+
+def _widened(annotations: Annotations, factor: float) -> Annotations:
+    """The same faces with boxes that much larger about their centers."""
+    boxes = annotations.boxes
+    wide = np.concatenate([boxes[:, :2] - (factor - 1) / 2 * boxes[:, 2:], factor * boxes[:, 2:]], axis=1)
+    return replace(annotations, table=annotations.table.assign(**dict(zip("xywh", wide.T, strict=True))))
 
 
 def crop_cache(annotations: Annotations, size: int, context: float, folder: str | Path) -> tuple[Crops, np.ndarray]:
@@ -297,9 +312,14 @@ def labeled_batch(
     device: torch.device,
 ) -> LabeledBatch:
     """Views of labeled crops, each with its landmarks."""
-    images, view = one_view(data, indices, augmentation, generator, device)
-    landmarks = data.landmarks_crop[indices].to(device)
-    landmarks = view_landmarks(landmarks, view, data.scheme.flip_permutation)
+    view = random_view(len(indices), data.size, augmentation, generator)
+    landmarks = data.landmarks_crop[indices]
+    if augmentation.half_body:
+        half = half_body(landmarks, data.size, data.scheme.upper, augmentation.half_body, generator)
+        view = View(geometry.compose(view.matrix, half), view.mirrored)
+    view = view.to(device)
+    images = _picture(data, indices, view, augmentation, generator, device)
+    landmarks = view_landmarks(landmarks.to(device), view, data.scheme.flip_permutation)
     return LabeledBatch(images, landmarks, torch.as_tensor(indices))
 
 

@@ -1,0 +1,72 @@
+"""Figures of the neighbouring systems: generalization and AP of bodies, pseudo-labels, discovered landmarks."""
+
+import numpy as np
+import pandas as pd
+
+from cskt.figures import _SERIES, PALETTE, _axes, _figure, _name
+
+_PROTOCOLS = {"intra": "species held out, family seen", "inter": "family held out"}
+
+
+def generalization(results: pd.DataFrame):
+    """Draw the error on each species or family that was held out, without and with a few labels of it.
+
+    Args:
+        results: by `generalization.compare`.
+
+    Returns:
+        The axes, one per protocol.
+    """
+    protocols = [name for name in _PROTOCOLS if name in set(results["protocol"])]
+    sizes = [results[results["protocol"] == name]["name"].nunique() for name in protocols]
+    _, axes = _figure(len(protocols), 1, 6.5, 1.6 + 0.42 * sum(sizes), sharex=True, height_ratios=sizes)
+    axes = np.atleast_1d(axes)
+    shots = sorted(results["shots"].unique())
+    for ax, protocol in zip(axes, protocols, strict=True):
+        own = results[results["protocol"] == protocol]
+        names = own[own["shots"] == shots[0]].sort_values("nme")["name"].tolist()
+        for row, name in enumerate(names):
+            first = own[own["name"] == name].iloc[0]
+            ax.plot(100 * first["seen"], row, marker="|", ms=14, mew=2, ls="", color=PALETTE["black"],
+                    label="all species in training" if row == 0 else None)  # fmt: skip
+        for place, count in enumerate(shots):
+            color, _, marker = _SERIES[place]
+            part = own[own["shots"] == count].set_index("name")
+            part = part.loc[[name for name in names if name in part.index]]
+            rows = np.array([names.index(name) for name in part.index]) + 0.16 * (place - (len(shots) - 1) / 2)
+            middle = 100 * part["nme"]
+            ax.errorbar(middle, rows, xerr=[middle - 100 * part["nme_low"], 100 * part["nme_high"] - middle],
+                        fmt=marker, color=color, ms=5, lw=1.2, capsize=2, label=f"{count} labels of it")  # fmt: skip
+        images = own.drop_duplicates("name").set_index("name")["images"]
+        ax.set_yticks(range(len(names)), [f"{name} (n = {images[name]})" for name in names])
+        ax.set_ylim(len(names) - 0.5, -0.5)
+        ax.set_title(_PROTOCOLS[protocol], loc="left", fontsize="medium")
+        ax.grid(axis="x", alpha=0.3)
+    axes[-1].set_xlabel("NME of the test images, % of √(w·h): mean, 95 % interval over images")
+    axes[-1].set_xlim(0, None)
+    axes[0].legend(frameon=False, fontsize="small", loc="lower center", bbox_to_anchor=(0.4, 1.12), ncols=3)
+    return axes
+
+
+def average_precision(tables: dict[str, pd.DataFrame], ax=None):
+    """Draw the AP of some models, over all categories and of each.
+
+    Args:
+        tables: name of a model -> its table by `benchmark.evaluate`.
+        ax: where to draw.
+    """
+    first = next(iter(tables.values()))
+    names = list(first["category"])
+    ax = _axes(ax, 6.5, 1.2 + 0.32 * len(names))
+    for place, (model, table) in enumerate(tables.items()):
+        color, _, marker = _SERIES[place % len(_SERIES)]
+        values = table.set_index("category")["ap"].reindex(names)
+        ax.plot(100 * values, range(len(names)), ls="", marker=marker, ms=6, color=color, label=_name(model))
+    ax.axhline(0.5, color=PALETTE["grey"], lw=0.8)
+    counts = first.set_index("category")["instances"]
+    ax.set_yticks(range(len(names)), [f"{name} (n = {counts[name]})" for name in names])
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.set(xlabel="AP over OKS 0.50 to 0.95, %", xlim=(0, 100))
+    ax.grid(axis="x", alpha=0.3)
+    ax.legend(frameon=False, fontsize="small", loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=len(tables))
+    return ax
