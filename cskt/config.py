@@ -94,7 +94,10 @@ DEFAULTS = {
     "MODEL": {
         "NAME": "unet_small",  # one of cskt.models.NETWORKS
         "OUTPUT": "softmax",  # softmax: one distribution over the cells per landmark; linear: heatmaps, as published
-        "WEIGHTS": "",  # timm weights tag to download for the backbone of the human model ("ms_aug_in1k"), or none
+        # what the human model's backbone starts from: imagenet (efficientnet_lite0, from a package), the tag of timm
+        # weights to download ("ms_aug_in1k"), or "" for random weights
+        "WEIGHTS": "",
+        "FROZEN": 0,  # how many stages of efficientnet_lite0 keep those weights
     },
     # subpixel; published: truncated cells, 7 x 7 stamp, whole image pixels; benchmark: AP-10K's, sigma 2, quarter cells
     "CODEC": "subpixel",
@@ -262,6 +265,7 @@ _CHOICES = {
 # last part of a key -> smallest and largest value
 _RANGES = {
     "STEPS": (1, 10**7),
+    "FROZEN": (0, 7),
     "BATCH": (1, 10**5),
     "BATCH_LABELED": (1, 10**5),
     "BATCH_UNLABELED": (1, 10**5),

@@ -214,7 +214,8 @@ class Setting:
         """A network with random weights (from SEED), or with downloaded ones in its backbone."""
         torch.manual_seed(self.cfg.SEED)
         m = self.cfg.MODEL
-        return LandmarkNet(m.NAME, scheme.name, len(scheme.landmarks), self.cfg.INPUT.SIZE, m.OUTPUT, weights)
+        size = self.cfg.INPUT.SIZE
+        return LandmarkNet(m.NAME, scheme.name, len(scheme.landmarks), size, m.OUTPUT, weights, m.FROZEN)
 
     def human_net(self, trained: str | Path) -> LandmarkNet:
         """The human model: HUMAN.CHECKPOINT where it is given, else the one that was trained here.

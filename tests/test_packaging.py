@@ -25,6 +25,7 @@ def locked() -> dict[str, list[str]]:
 
 def test_the_conda_environment_has_the_same_packages_with_the_same_bounds():
     conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    conda = [one for one in conda if isinstance(one, str)] + conda[-1]["pip"]
     expected = {f"{CONDA_NAMES.get(one.name, one.name)}{one.specifier}" for one in REQUIREMENTS}
     assert set(conda) == expected | {f"python{PROJECT['requires-python']}", "pip"}
     assert len(conda) == len(set(conda))

@@ -5,6 +5,7 @@ from torch import nn
 
 from cskt.errors import ConfigError
 from cskt.models import losses
+from cskt.models.efficientnet import EfficientNetLite
 from cskt.models.hrnet import HRNet
 from cskt.models.simple_baseline import SimpleBaseline
 from cskt.models.unet import UNet
@@ -13,6 +14,7 @@ from cskt.models.unet import UNet
 NETWORKS = {
     "unet_small": (lambda landmarks, weights: UNet(landmarks, width=32), 2),
     "unet": (lambda landmarks, weights: UNet(landmarks, width=48), 2),
+    "efficientnet_lite0": (EfficientNetLite, 4),
     "hrnet_w18": (lambda landmarks, weights: HRNet(landmarks, "hrnet_w18", weights), 4),
     "hrnet_w18_small": (lambda landmarks, weights: HRNet(landmarks, "hrnet_w18_small", weights), 4),
     "hrnet_w32": (lambda landmarks, weights: HRNet(landmarks, "hrnet_w32", weights), 4),
@@ -36,19 +38,29 @@ class LandmarkNet(nn.Module):
         landmarks: how many, L.
         size: side of the crop it is meant for, pixels.
         output: what its maps mean, one of `losses.OUTPUTS`.
-        weights: name of timm weights to start the backbone from ("" for none).
+        weights: what to start the backbone from: "imagenet" (in a package, for efficientnet_lite0), the tag of timm
+            weights to download, or "" for random weights.
+        frozen: how many stages of the backbone keep their weights; only efficientnet_lite0 can.
     """
 
-    def __init__(self, name: str, scheme: str, landmarks: int, size: int, output: str, weights: str = ""):
+    def __init__(
+        self, name: str, scheme: str, landmarks: int, size: int, output: str, weights: str = "", frozen: int = 0
+    ):
         super().__init__()
         if name not in NETWORKS:
             raise ConfigError(f"MODEL.NAME {name!r} is not one of {', '.join(NETWORKS)}")
-        if name.startswith("unet") and size % 16:
-            raise ConfigError(f"INPUT.SIZE {size} is not a multiple of 16, and {name} halves its maps four times")
+        for kind, deepest in (("unet", 16), ("efficientnet", 32)):
+            if name.startswith(kind) and size % deepest:
+                raise ConfigError(f"INPUT.SIZE {size} is not a multiple of {deepest}, as the scales of {name} need")
         build, self.stride = NETWORKS[name]
         # images come in channels-last too: a fifth quicker on a CPU in bfloat16, more on a GPU
         self.net = build(landmarks, weights).to(memory_format=torch.channels_last)
         self.spec = {"name": name, "scheme": scheme, "landmarks": landmarks, "size": size, "output": output}
+        if frozen:
+            if not hasattr(self.net, "freeze"):
+                raise ConfigError(f"MODEL.FROZEN {frozen}: no stage of {name} can be frozen")
+            self.net.freeze(frozen)
+            self.spec["frozen"] = frozen
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)
 
