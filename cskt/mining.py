@@ -159,11 +159,12 @@ class Pool:
     def __init__(self, positive: np.ndarray, landmarks: int):
         self._positive = torch.as_tensor(np.asarray(positive, dtype=bool))
         self._landmarks_crop = torch.full((len(self._positive), landmarks, 2), torch.nan)
+        self._size = 0
 
     @property
     def size(self) -> int:
         """How many images have a pseudo-label."""
-        return len(self.labels()[0])
+        return self._size
 
     @property
     def positives(self) -> np.ndarray:
@@ -174,15 +175,25 @@ class Pool:
         """Replace the pseudo-labels of the positives among `rows` by landmarks of the crop's pixels, [n, L, 2]."""
         rows = torch.as_tensor(np.asarray(rows))
         taken = self._positive[rows]
-        self._landmarks_crop[rows[taken]] = landmarks_crop[taken].cpu()
+        rows, landmarks_crop = rows[taken], landmarks_crop[taken].cpu()
+        # counted among these rows alone: each step asks for the size, of a million images too
+        others = rows.unique()
+        before = self._labeled(others).sum()
+        self._landmarks_crop[rows] = landmarks_crop
+        self._size += int(self._labeled(others).sum() - before)
 
     def labels(self) -> tuple[np.ndarray, torch.Tensor]:
         """Rows that have a pseudo-label [n], and a copy of their landmarks [n, L, 2] in the crop's pixels."""
-        rows = self._landmarks_crop.isfinite().all(dim=-1).any(dim=-1).nonzero()[:, 0]
-        return rows.numpy(), self._landmarks_crop[rows].clone()
+        rows = self._labeled().nonzero()[:, 0]
+        return rows.numpy(), self._landmarks_crop[rows]
+
+    def _labeled(self, rows=...):
+        """Whether each of the rows has a pseudo-label (bool)."""
+        return self._landmarks_crop[rows].isfinite().all(dim=-1).any(dim=-1)
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         return {"landmarks_crop": self._landmarks_crop}
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         self._landmarks_crop = state["landmarks_crop"]
+        self._size = int(self._labeled().sum())

@@ -25,10 +25,12 @@ from cskt.data.datasets import (
     labeled_batch,
     labeled_set,
     plain_images,
+    read_crop,
     read_image,
     unlabeled_batch,
     unlabeled_set,
 )
+from cskt.data.pictures import read_reduced
 from cskt.errors import DataError
 from cskt.heatmaps import decode
 
@@ -362,3 +364,56 @@ def test_a_wider_crop_holds_the_plain_one():
         plain = crop_image(picture, np.array(box, float), 48, 48)
         wide = crop_image(picture, np.array(box, float), 48, 72)
         assert np.abs(wide[12:60, 12:60].astype(int) - plain).max() <= 1
+
+
+# --- decoding at reduced size
+
+
+@pytest.fixture
+def large(tmp_path):
+    """A JPEG picture of 400 x 300 pixels with a wide dot at each of nine places in a box of 250 x 220."""
+    box = np.array([60.0, 35.0, 250.0, 220.0])
+    landmarks = box[:2] + np.random.default_rng(0).uniform(0.2, 0.8, (9, 2)) * box[2:]
+    Image.fromarray(dots(landmarks, 400, 300, sigma=9)).save(tmp_path / "large.jpg", quality=95)
+    return tmp_path / "large.jpg", box
+
+
+@pytest.mark.parametrize(("most", "factor"), [(1.0, 1), (1.9, 1), (2.0, 2), (3.9, 2), (4.0, 4), (100.0, 8)])
+def test_a_jpeg_file_is_decoded_no_smaller_than_it_may(large, most, factor):
+    picture, found, full = read_reduced(large[0], most)
+    assert (found, full) == (factor, (400, 300))
+    assert picture.size == (400 // factor, -(-300 // factor))
+
+
+def test_a_reduced_crop_shows_the_same_at_the_same_place(large):
+    path, box = large
+    whole = read_crop(path, box, 48, 64).astype(float)
+    reduced = read_crop(path, box, 48, 64, reduced=True).astype(float)
+    assert not np.array_equal(whole, reduced)
+    # half a fine pixel of shift would change the dots' flanks by three levels
+    assert np.abs(whole - reduced).mean() < 0.5
+
+
+def test_a_reduced_crop_follows_the_orientation(large, tmp_path):
+    path, box = large
+    turned = Image.open(path).transpose(Image.Transpose.ROTATE_90)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned.save(tmp_path / "turned.jpg", quality=95, exif=exif)
+    expected, found = (read_crop(p, box, 48, 48, reduced=True).astype(float) for p in (path, tmp_path / "turned.jpg"))
+    assert np.abs(expected - found).mean() < 0.5
+    assert read_reduced(tmp_path / "turned.jpg", 2.0)[2] == (400, 300)
+
+
+def test_small_faces_and_other_files_are_read_wholly(large, tmp_path):
+    path, box = large
+    Image.open(path).save(tmp_path / "large.png")
+    for file, size in ((path, 200), (tmp_path / "large.png", 48)):
+        assert np.array_equal(read_crop(file, box, size, size), read_crop(file, box, size, size, reduced=True))
+
+
+def test_reduced_crops_are_cached_apart(tmp_path):
+    faces = write_faces(tmp_path / "data", count=2)
+    unlabeled_set(faces, 16, 1.0, tmp_path / "cache")
+    unlabeled_set(faces, 16, 1.0, tmp_path / "cache", reduced=True)
+    assert len(list((tmp_path / "cache").glob("*.npy"))) == 2

@@ -23,6 +23,17 @@ def test_only_positives_enter_the_pool_and_later_visits_replace_earlier_ones():
     assert pool.labels()[1][1].eq(7).all()
 
 
+def test_the_size_is_the_number_of_labels_after_any_visits():
+    rng = np.random.default_rng(0)
+    pool = Pool(rng.random(20) < 0.7, landmarks=2)
+    for _ in range(30):
+        rows = rng.integers(0, 20, 4)  # the same image may be there twice
+        labels = torch.rand(4, 2, 2)
+        labels[rng.random(4) < 0.2] = torch.nan
+        pool.put(rows, labels)
+        assert pool.size == len(pool.labels()[0])
+
+
 def test_labels_that_were_given_out_do_not_change_with_the_pool():
     pool = Pool(np.array([True]), landmarks=1)
     pool.put(np.array([0]), torch.zeros(1, 1, 2))
@@ -52,6 +63,7 @@ def test_the_state_of_a_pool_brings_it_back():
     pool, other = (Pool(np.array([True, True]), landmarks=1) for _ in range(2))
     pool.put(np.array([1]), torch.tensor([[[3.0, 4.0]]]))
     other.load_state_dict({key: value.clone() for key, value in pool.state_dict().items()})
+    assert other.size == 1
     assert other.labels()[0].tolist() == [1] and other.labels()[1].tolist() == [[[3.0, 4.0]]]
 
 

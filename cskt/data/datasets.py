@@ -6,6 +6,7 @@ Pictures are gathered from one memory-mapped file and turned into views as a who
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from cskt.data.augment import (
     take_view,
     view_landmarks,
 )
-from cskt.data.pictures import read_image
+from cskt.data.pictures import read_image, read_reduced
 from cskt.data.table import Annotations, box_problem
 from cskt.errors import DataError
 from cskt.files import atomic_path, write_csv
@@ -176,10 +177,16 @@ class UnlabeledBatch:
 
 
 def unlabeled_set(
-    annotations: Annotations, size: int, context: float, cache: str | Path, padding: float = 1.0
+    annotations: Annotations,
+    size: int,
+    context: float,
+    cache: str | Path,
+    padding: float = 1.0,
+    *,
+    reduced: bool = False,
 ) -> UnlabeledSet:
     """Make a data set that cannot see a landmark, whatever the annotations hold; see `crop_cache`."""
-    return _crop_set(annotations.without_landmarks(), size, context, cache, padding)
+    return _crop_set(annotations.without_landmarks(), size, context, cache, padding, reduced)
 
 
 def labeled_set(
@@ -193,10 +200,16 @@ def labeled_set(
 
 
 def _crop_set(
-    annotations: Annotations, size: int, context: float, cache: str | Path, padding: float = 1.0
+    annotations: Annotations,
+    size: int,
+    context: float,
+    cache: str | Path,
+    padding: float = 1.0,
+    reduced: bool = False,
 ) -> UnlabeledSet:
     """`padding`: side of the crop over the longer side of the box; the box itself, and so the norm, stays as it is."""
-    crops, readable = crop_cache(annotations if padding == 1 else _widened(annotations, padding), size, context, cache)
+    faces = annotations if padding == 1 else _widened(annotations, padding)
+    crops, readable = crop_cache(faces, size, context, cache, reduced=reduced)
     kept = annotations if readable.all() else annotations.select(annotations.table["image"][readable])
     to_crop = geometry.crop_matrix(torch.tensor(kept.boxes), size, padding)
     return UnlabeledSet(kept.table, crops, size, kept.scheme, to_crop, kept.norm)
@@ -209,7 +222,9 @@ def _widened(annotations: Annotations, factor: float) -> Annotations:
     return replace(annotations, table=annotations.table.assign(**dict(zip("xywh", wide.T, strict=True))))
 
 
-def crop_cache(annotations: Annotations, size: int, context: float, folder: str | Path) -> tuple[Crops, np.ndarray]:
+def crop_cache(
+    annotations: Annotations, size: int, context: float, folder: str | Path, *, reduced: bool = False
+) -> tuple[Crops, np.ndarray]:
     """Crop every face once, into one memory-mapped file that later runs find again.
 
     The file's name is a fingerprint of the images (path, size, time of change), the boxes and the geometry. An image
@@ -220,6 +235,7 @@ def crop_cache(annotations: Annotations, size: int, context: float, folder: str 
         size: side of the plain crop, pixels.
         context: how much wider the cached crop is.
         folder: where the file is.
+        reduced: decode large JPEG files at a half, a quarter or an eighth where that is enough: see `read_reduced`.
 
     Returns:
         the n crops of the images that could be read, and which of the N rows those are [N] (bool).
@@ -228,14 +244,14 @@ def crop_cache(annotations: Annotations, size: int, context: float, folder: str 
         DataError: no image can be read.
     """
     side = cached_side(size, context)
-    key = hashlib.sha256(f"{CACHE_VERSION} {size} {side}".encode())
+    key = hashlib.sha256(f"{CACHE_VERSION} {size} {side}{' reduced' * reduced}".encode())
     for path, box in zip(annotations.table["path"], annotations.boxes, strict=True):
         state = Path(path).stat()
         key.update(f"{path} {state.st_size} {state.st_mtime_ns} {box.tolist()}".encode())
     file = Path(folder) / f"crops_{size}_{key.hexdigest()[:16]}.npy"
     problems = file.with_suffix(".problems.csv")
     if not (file.exists() and problems.exists()):
-        unreadable = _write_crops(annotations, size, side, file)
+        unreadable = _write_crops(annotations, size, side, file, reduced)
         write_csv(problems, pd.DataFrame(unreadable, columns=["image", "file", "problem"]))
     readable = ~annotations.table["image"].isin(pd.read_csv(problems)["image"]).to_numpy()
     if not readable.any():
@@ -250,7 +266,9 @@ def cached_side(size: int, context: float) -> int:
     return size + 2 * round(size * (context - 1) / 2)
 
 
-def _write_crops(annotations: Annotations, size: int, side: int, file: Path) -> list[tuple[str, str, str]]:
+def _write_crops(
+    annotations: Annotations, size: int, side: int, file: Path, reduced: bool
+) -> list[tuple[str, str, str]]:
     unreadable = []
     rows = zip(annotations.table["image"], annotations.table["path"], annotations.boxes, strict=True)
     with atomic_path(file) as temporary:
@@ -259,14 +277,30 @@ def _write_crops(annotations: Annotations, size: int, side: int, file: Path) -> 
         crops = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
         for row, (name, path, box) in enumerate(bar(list(rows), desc="crops", unit="image", leave=False)):
             try:
-                picture = read_image(path)
-                if problem := box_problem(tuple(box), picture.size):
-                    raise DataError(f"{path}: {problem}")
-                crops[row] = crop_image(picture, box, size, side)
+                crops[row] = read_crop(path, box, size, side, reduced=reduced)
             except DataError as error:
                 unreadable.append((name, path, str(error)))
         crops.flush()
     return unreadable
+
+
+def read_crop(path: str | Path, box: np.ndarray, size: int, side: int, *, reduced: bool = False) -> np.ndarray:
+    """Cut a face out of a picture file; see `crop_image`.
+
+    Raises:
+        DataError: it cannot be read, or the box does not lie in it.
+    """
+    if reduced:
+        picture, factor, full = read_reduced(path, max(box[2:]) / size)
+    else:
+        picture = read_image(path)
+        factor, full = 1, picture.size
+    if problem := box_problem(tuple(box), full):
+        raise DataError(f"{path}: {problem}")
+    if factor > 1:
+        # a coarse pixel covers `factor` fine ones, whose centers lie at the integers
+        box = np.concatenate([(box[:2] + 0.5) / factor - 0.5, box[2:] / factor])
+    return crop_image(picture, box, size, side)
 
 
 def crop_image(picture: Image.Image, box: np.ndarray, size: int, side: int) -> np.ndarray:
@@ -299,9 +333,17 @@ def batch_indices(count: int, batch: int, seed: int, step: int) -> np.ndarray:
     """Rows of batch `step`, [batch]: every row once per pass, in an order of its own for each pass."""
     first = step * batch
     passes = range(first // count, (first + batch) // count + 1)
-    orders = [np.random.default_rng([seed, p]).permutation(count) for p in passes]
+    orders = [_order(count, seed, p) for p in passes]
     start = first - passes[0] * count
     return np.concatenate(orders)[start : start + batch]
+
+
+@lru_cache(maxsize=32)
+def _order(count: int, seed: int, number: int) -> np.ndarray:
+    """The order of one pass, [count], not to be written to; kept, or each step would shuffle all images anew."""
+    order = np.random.default_rng([seed, number]).permutation(count)
+    order.flags.writeable = False
+    return order
 
 
 def labeled_batch(
