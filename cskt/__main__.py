@@ -120,16 +120,20 @@ def predict(args: argparse.Namespace) -> int:
     from cskt.data.exports import write_predictions
     from cskt.data.folder import read_folder
     from cskt.drawing import draw_landmarks
+    from cskt.export import open_net
     from cskt.landmarks import SCHEMES
-    from cskt.models import checkpoints, pick_device, pick_precision
+    from cskt.models import LandmarkNet, pick_device, pick_precision
+    from cskt.models.inference import folded
     from cskt.predict import predict as predict_table
 
-    net = checkpoints.load(args.checkpoint).to(pick_device(args.device))
+    net = open_net(args.checkpoint).to(pick_device(args.device))
+    if args.quick and isinstance(net, LandmarkNet):
+        net = folded(net)
     faces = read_folder(args.images, SCHEMES[net.spec["scheme"]], boxes=args.boxes, deep=args.deep)
     if args.boxes is None:
         _note("no --boxes: each whole picture is taken as the face box, which suits pictures cropped to a face")
     with tempfile.TemporaryDirectory() as cache:
-        crops = unlabeled_set(faces, net.size, 1.0, cache)
+        crops = unlabeled_set(faces, net.size, 1.0, cache, reduced=args.quick)
         unreadable = sorted(set(faces.table["image"]) - set(crops.table["image"]))
         table = predict_table(net, crops, precision=pick_precision("auto", pick_device(args.device)), progress=True)
     written = write_predictions(table, faces, args.out, coco=args.coco, deeplabcut=args.deeplabcut)
@@ -142,6 +146,15 @@ def predict(args: argparse.Namespace) -> int:
     for name in unreadable:
         _note(f"{name}: cannot be read as a picture")
     return 1 if left_out else 0
+
+
+def export(args: argparse.Namespace) -> None:
+    """Write a network as ONNX or OpenVINO, for `predict` and for programs without torch."""
+    from cskt.export import export as write
+    from cskt.models import checkpoints
+
+    write(checkpoints.load(args.checkpoint), args.out)
+    print(f"written {args.out} and {args.out}.json: images from 0 to 1 in, heatmaps out")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -223,7 +236,7 @@ def _parser() -> argparse.ArgumentParser:
 
     example = "python -m cskt predict --checkpoint checkpoint.pt --images pictures --out predictions.csv --draw drawn"
     command = _add(commands, predict, example)
-    command.add_argument("--checkpoint", required=True, metavar="PT", help="a network that cskt saved")
+    command.add_argument("--checkpoint", required=True, metavar="PT", help="a network that cskt saved or exported")
     command.add_argument("--images", required=True, metavar="DIR", help="folder of pictures")
     command.add_argument("--boxes", metavar="CSV", help="face boxes: columns img, x, y, w, h in image pixels")
     command.add_argument("--deep", action="store_true", help="also the pictures in the folders below")
@@ -232,6 +245,11 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--deeplabcut", metavar="CSV", help="also write DeepLabCut's table, with likelihoods")
     command.add_argument("--draw", metavar="DIR", help="also draw the landmarks into copies of the pictures")
     command.add_argument("--device", default="auto", help="auto, cpu, cuda (default: %(default)s)")
+    command.add_argument("--quick", action="store_true", help="decode large JPEGs at reduced size, fold batch norm")
+
+    command = _add(commands, export, "python -m cskt export --checkpoint checkpoint.pt --out detector.onnx")
+    command.add_argument("--checkpoint", required=True, metavar="PT", help="a network that cskt saved")
+    command.add_argument("--out", required=True, metavar="FILE", help="ends in .onnx, or .xml for OpenVINO")
 
     example = (
         "python -m cskt run notebooks/04_few_shot.ipynb --config params/zoo.yaml --set SEED=1 "
@@ -268,7 +286,7 @@ def _add(commands: argparse._SubParsersAction, run, example: str) -> argparse.Ar
 
 # the overview's order; a command of no group stands under the last one
 GROUPS = {
-    "animals of your own (docs/own_data.md)": ("data check", "data sample", "adapt", "predict"),
+    "animals of your own (docs/own_data.md)": ("data check", "data sample", "adapt", "predict", "export"),
     "the suite": ("run", "table", "report"),
     "single numbers": (),
 }

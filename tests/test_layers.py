@@ -16,7 +16,7 @@ FLOORS = {
     **dict.fromkeys(("config", "geometry", "heatmaps", "landmarks", "metrics", "oks", "published"), 0),
     **dict.fromkeys(("shapes", "species", "tables"), 0),
     **dict.fromkeys(("budget", "data", "generalization", "grids", "models"), 1),
-    "predict": 2,
+    **dict.fromkeys(("export", "predict"), 2),
     **dict.fromkeys(("benchmark", "comparison", "consensus", "drawing", "mining", "training"), 3),
     **dict.fromkeys(("confusion", "methods", "released"), 4),
     **dict.fromkeys(("contradictions", "settings"), 5),

@@ -51,7 +51,7 @@ def load(path: str | Path) -> LandmarkNet:
         raise DataError(f"{path}: not a network of this version: {str(spec)[:200]} ({error})") from error
     _fill(net.net, content["weights"], path)
     if content.get("scheme"):
-        _know(content["scheme"], path)
+        know_scheme(content["scheme"], path)
     return net.eval()
 
 
@@ -123,7 +123,12 @@ def transfer(source: LandmarkNet, target: LandmarkNet, shared: SharedLandmarks) 
     target.net.load_state_dict(weights)
 
 
-def _know(plain: dict[str, Any], path: str | Path) -> None:
+def know_scheme(plain: dict[str, Any], path: str | Path) -> None:
+    """Make a landmark scheme that a file holds one of `SCHEMES`.
+
+    Raises:
+        DataError: it is damaged, or there is another one of its name.
+    """
     try:
         scheme = Scheme.from_plain(plain)
     except (KeyError, TypeError, ValueError) as error:

@@ -60,7 +60,7 @@ class UNet(nn.Module):
         x_axis = torch.linspace(-1, 1, width, dtype=images.dtype, device=images.device)
         y_axis = torch.linspace(-1, 1, height, dtype=images.dtype, device=images.device)
         place = torch.stack([x_axis.expand(height, width), y_axis[:, None].expand(height, width)])
-        x = self.stem(torch.cat([images, place.expand(len(images), -1, -1, -1)], dim=1))
+        x = self.stem(torch.cat([images, place.expand(images.shape[0], -1, -1, -1)], dim=1))
         scales = []
         for block in self.down:
             x = block(x)
