@@ -43,7 +43,8 @@ def test_the_backbone_computes_what_timms_does_with_the_packaged_weights(net):
     plain.load_state_dict(renamed(packaged("imagenet"), plain.state_dict()))
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
-        ours, theirs = net.eval().net.backbone(images), plain(images)
+        found, theirs = net.eval().net._maps(images, 0, 7), plain(images)
+    ours = [found[stage] for stage in efficientnet.SCALES]
     assert all(a.allclose(b, atol=1e-3) for a, b in zip(ours, theirs, strict=True))
 
 
@@ -74,6 +75,17 @@ def test_frozen_stages_take_no_gradient_and_stay_frozen_in_a_checkpoint(net, tmp
             "backbone.blocks.2.",
         )
         assert fixed == {name for name, _ in one.net.named_parameters() if name.startswith(stages)}
+
+
+def test_frozen_stages_see_each_image_alone_in_training_too(net, monkeypatch):
+    images = torch.randn(3, 3, 64, 64)
+    once = net.train().net._frozen_maps(images)
+    monkeypatch.setattr(efficientnet, "CHUNK", 2)
+    assert all(a.allclose(b, atol=1e-4) for a, b in zip(once, net.net._frozen_maps(images), strict=True))
+    before = {name: value.clone() for name, value in net.net.backbone.blocks[2].state_dict().items()}
+    net(images).mean().backward()
+    assert all(value.equal(before[name]) for name, value in net.net.backbone.blocks[2].state_dict().items())
+    assert net.net.backbone.blocks[3][0].bn1.num_batches_tracked > 0
 
 
 def test_a_network_that_cannot_freeze_and_a_size_that_does_not_fit_are_named():
