@@ -1,4 +1,5 @@
-# make reproduce   execute all notebooks of a setting, as far as they are out of date, into outputs/<SETTING>/
+# make reproduce   execute all notebooks of a setting, as far as they are out of date, into outputs/<SETTING>/,
+#                  whose report/index.html shows all of it in a browser
 #                  SETTING=zoo (or another file of params/)   SEEDS=1 (how many)   CORES=all   GPUS=all
 # make test        the fast tests, then the slow ones
 # make lint        what the pre-commit hooks check

@@ -83,15 +83,40 @@ def needed(entry, wildcards):
     return [file for file in sum(files, []) if not GAPS or os.path.exists(file)]
 
 
+def reported(wildcards):
+    """The summaries that the pages of a setting wait for: of all its runs that the call makes."""
+    plan = PAPER if "animalpose_paper" in sys.argv else PLAIN
+    made = sum([summaries(wildcards.setting, entry) for entry in runs(wildcards.setting, plan)], [])
+    if GAPS:
+        made = [file for file in made if os.path.exists(file)] + targets(plan, wildcards.setting)
+    return list(dict.fromkeys(made))
+
+
+bodies = targets(BODIES, "zoo_bodies") if SETTING == "zoo" and "grids" not in config else []
+
+
 rule all:
     input:
         targets(PLAIN, SETTING),
-        targets(BODIES, "zoo_bodies") if SETTING == "zoo" and "grids" not in config else [],
+        *bodies,
+        expand("outputs/{setting}/report/index.html", setting=[SETTING, *["zoo_bodies"] * bool(bodies)]),
 
 
 rule animalpose_paper:
     input:
         targets(PAPER, *PAPER),
+        expand("outputs/{setting}/report/index.html", setting=PAPER),
+
+
+rule html:
+    input:
+        reported,
+    output:
+        "outputs/{setting}/report/index.html",
+    wildcard_constraints:
+        setting="|".join(SETTINGS),
+    shell:
+        "OMP_NUM_THREADS=1 {sys.executable} -m cskt html {wildcards.setting}"
 
 
 rule animalpose_neighbours:

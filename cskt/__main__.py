@@ -188,6 +188,14 @@ def report(args: argparse.Namespace) -> None:
         print(f"written {path}")
 
 
+def html(args: argparse.Namespace) -> None:
+    """Write a setting's results, figures and executed notebooks as pages for the browser."""
+    from cskt import config
+    from cskt.pages import write_pages
+
+    print(f"written {write_pages(config.resolve('outputs') / args.setting)}")
+
+
 def horse_lists(args: argparse.Namespace) -> None:
     """Write the lists and boxes that the horse data set's release_data lacks, into that folder."""
     from cskt.data.horse import write_lists
@@ -268,6 +276,9 @@ def _parser() -> argparse.ArgumentParser:
     command = _add(commands, report, "python -m cskt report animalpose")
     command.add_argument("setting", help="a folder of outputs/ with a finished evaluate run")
 
+    command = _add(commands, html, "python -m cskt html zoo")
+    command.add_argument("setting", help="a folder of outputs/")
+
     command = _add(commands, horse_lists, "python -m cskt horse-lists ../data/release_data")
     command.add_argument("release", help="the unpacked release_data of Rashid et al.")
     command.add_argument("--seed", type=int, default=0, help="of the draw (default: %(default)s)")
@@ -287,7 +298,7 @@ def _add(commands: argparse._SubParsersAction, run, example: str) -> argparse.Ar
 # the overview's order; a command of no group stands under the last one
 GROUPS = {
     "animals of your own (docs/own_data.md)": ("data check", "data sample", "adapt", "predict", "export"),
-    "the suite": ("run", "table", "report"),
+    "the suite": ("run", "html", "table", "report"),
     "single numbers": (),
 }
 

@@ -49,13 +49,13 @@ def dry_run(project, *arguments):
     return done.returncode, done.stdout + done.stderr
 
 
-def planned(output):
-    """Return run -> number of jobs, from Snakemake's table of job counts."""
+def planned(output, others=("html",)):
+    """Return run -> number of jobs, from Snakemake's table of job counts; the pages, if asked for, among them."""
     if "Nothing to be done" in output:
         return {}
     table = output.split("Job stats:")[1].split("total")[0].splitlines()[3:]
     counts = {line.split()[0]: int(line.split()[1]) for line in table if line.strip()}
-    return {run: count for run, count in counts.items() if run not in ("all", "animalpose_paper")}
+    return {run: count for run, count in counts.items() if run not in ("all", "animalpose_paper", *others)}
 
 
 def finish(project, *folders):
@@ -133,6 +133,19 @@ def test_a_table_is_made_again_after_a_run_of_the_setting_beside_its_own(project
     (project / "outputs" / "animalpose_unknown" / "row" / "seed2" / "summary.json").unlink()
     _, output = dry_run(project, "animalpose_paper")
     assert planned(output) == {"row": 1, "table": 1}
+
+
+def test_the_pages_are_made_last_and_again_after_any_run(project):
+    finish(project, *suite("zoo", 1))
+    page = project / "outputs" / "zoo" / "report" / "index.html"
+    page.parent.mkdir()
+    page.write_text("")
+    os.utime(page, (page.stat().st_mtime + 1000,) * 2)
+    _, output = dry_run(project)
+    assert planned(output, others=()) == {}
+    finish(project, *["zoo/nothing"] * 2000, "zoo/mining/seed0")  # newer than the page
+    _, output = dry_run(project, "--config", "gaps=1")
+    assert planned(output, others=()) == {"html": 1}
 
 
 def test_a_table_can_be_made_of_the_runs_that_are_there(project):

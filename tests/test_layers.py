@@ -22,7 +22,7 @@ FLOORS = {
     **dict.fromkeys(("contradictions", "settings"), 5),
     **dict.fromkeys(("figures", "galleries", "notebooks", "runs", "widgets"), 6),
     **dict.fromkeys(("explorer", "figures_ablation", "figures_confusion", "figures_explorer", "figures_print"), 7),
-    **dict.fromkeys(("figures_neighbours", "paper", "report", "sheets"), 7),
+    **dict.fromkeys(("figures_neighbours", "pages", "paper", "report", "sheets"), 7),
     **dict.fromkeys(("adapt", "explorer_panel", "figures_paper", "figures_supplement", "supplement"), 8),
     "own_commands": 9,
     "__main__": 10,
