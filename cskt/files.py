@@ -73,7 +73,12 @@ def write_json(path: str | Path, content: Any) -> None:
         ValueError: a number is infinite.
         TypeError: a value has no JSON form.
     """
-    write_text(path, json.dumps(_plain(content), indent=2, allow_nan=False) + "\n")
+    write_text(path, json_text(content))
+
+
+def json_text(content: Any) -> str:
+    """The text that `write_json` writes."""
+    return json.dumps(_plain(content), indent=2, allow_nan=False) + "\n"
 
 
 def fingerprint(path: str | Path) -> str:

@@ -11,7 +11,7 @@ import torch
 from cskt.data.datasets import UnlabeledSet
 from cskt.data.reading import numbers, read_csv, rows_by_name
 from cskt.errors import DataError, some
-from cskt.landmarks import SCHEMES, combine, shared_landmarks
+from cskt.landmarks import SCHEMES, Scheme, combine, shared_landmarks
 from cskt.metrics import nme
 from cskt.models import LandmarkNet
 from cskt.predict import find_landmarks
@@ -63,19 +63,47 @@ def disagreements(human: LandmarkNet | None, animal: LandmarkNet, data: Unlabele
     """
     of_animal, _ = find_landmarks(animal, data, **how)
     of_mirror, _ = find_landmarks(animal, data, mirrored=True, **how)
-    # lengths in the plain crop's pixels
-    norm = data.norm * data.to_crop[:, 0, 0].numpy()
     table = data.table[["image", "species", "family"]].reset_index(drop=True)
     table["human_disagreement"] = np.nan
     if human is not None:
         scheme = SCHEMES[human.spec["scheme"]]
-        shared = shared_landmarks(scheme, data.scheme)
         of_human, _ = find_landmarks(human, replace(data, scheme=scheme), **how)
-        table["human_disagreement"] = nme(
-            combine(shared.from_a, of_human.numpy()), combine(shared.from_b, of_animal.numpy()), norm
-        )
-    table["flip_disagreement"] = nme(of_mirror.numpy(), of_animal.numpy(), norm)
+        table["human_disagreement"] = human_disagreement(of_human, scheme, of_animal, data)
+    table["flip_disagreement"] = flip_disagreement(of_mirror, of_animal, data)
     return table
+
+
+def flip_disagreement(of_mirror: torch.Tensor, of_animal: torch.Tensor, data: UnlabeledSet) -> np.ndarray:
+    """Distance of two predictions of the same crops, over all landmarks, as a fraction of sqrt(w * h), [N].
+
+    Args:
+        of_mirror, of_animal: in the plain crop's pixels, [N, L, 2].
+        data: the N crops.
+    """
+    return nme(of_mirror.numpy(), of_animal.numpy(), _norm_crop(data))
+
+
+def human_disagreement(
+    of_human: torch.Tensor, scheme: Scheme, of_animal: torch.Tensor, data: UnlabeledSet
+) -> np.ndarray:
+    """Distance of the two models' predictions over the shared landmarks, as a fraction of sqrt(w * h), [N].
+
+    Args:
+        of_human: landmarks of `scheme` in the plain crop's pixels, [N, K, 2].
+        scheme: what the human model predicts.
+        of_animal: landmarks of the data's scheme in the plain crop's pixels, [N, L, 2].
+        data: the N crops.
+
+    Returns:
+        NaN where the two schemes share no landmark.
+    """
+    shared = shared_landmarks(scheme, data.scheme)
+    return nme(combine(shared.from_a, of_human.numpy()), combine(shared.from_b, of_animal.numpy()), _norm_crop(data))
+
+
+def _norm_crop(data: UnlabeledSet) -> np.ndarray:
+    """sqrt(w * h) of each box in the plain crop's pixels, [N]."""
+    return data.norm * data.to_crop[:, 0, 0].numpy()
 
 
 def at_most(chosen: np.ndarray, most: int, seed: int) -> np.ndarray:

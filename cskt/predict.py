@@ -51,19 +51,43 @@ def find_landmarks(
     found = []
     for first in bar(range(0, len(data), BATCH), desc="predict", unit="batch", disable=not progress, leave=False):
         images = plain_images(data, np.arange(first, min(first + BATCH, len(data))), device)
-        with autocast(device, precision):
-            heatmaps = None if mirrored else net.heatmaps(images)
-            if mirrored or average:
-                back = geometry.swap_sides(net.heatmaps(images.flip(-1)).flip(-1), permutation)
-                if shift:
-                    back = torch.cat([back[..., :1], back[..., :-1]], dim=-1)
-                heatmaps = back if heatmaps is None else (heatmaps + back) / 2
-        landmarks, confidence = codec.decode(heatmaps.float())
+        heatmaps = find_heatmaps(net, images, permutation, precision=precision, mirrored=mirrored, average=average,
+                                 shift=shift)  # fmt: skip
+        landmarks, confidence = codec.decode(heatmaps)
         found.append((landmarks.cpu(), confidence.cpu()))
     net.train(was_training)
     landmarks, confidence = (torch.cat(parts) for parts in zip(*found, strict=True))
     to_crop = geometry.resize_matrix(net.cells, data.size)
     return geometry.apply(to_crop, landmarks), confidence
+
+
+@torch.no_grad()
+def find_heatmaps(
+    net: LandmarkNet,
+    images: torch.Tensor,
+    permutation: Sequence[int],
+    *,
+    precision: str = "float32",
+    mirrored: bool = False,
+    average: bool = False,
+    shift: bool = False,
+) -> torch.Tensor:
+    """Heatmaps of plain crops, float32 [B, L, cells, cells].
+
+    Args:
+        net: in evaluation mode.
+        images: from 0 to 1, on the network's device, [B, 3, size, size].
+        permutation: which landmark each one becomes in the mirror (`Scheme.flip_permutation`).
+        precision, mirrored, average, shift: see `find_landmarks`.
+    """
+    with autocast(images.device, precision):
+        heatmaps = None if mirrored else net.heatmaps(images)
+        if mirrored or average:
+            back = geometry.swap_sides(net.heatmaps(images.flip(-1)).flip(-1), permutation)
+            if shift:
+                back = torch.cat([back[..., :1], back[..., :-1]], dim=-1)
+            heatmaps = back if heatmaps is None else (heatmaps + back) / 2
+    return heatmaps.float()
 
 
 def predict(net: LandmarkNet, data: UnlabeledSet, **how) -> pd.DataFrame:
@@ -78,9 +102,15 @@ def predict(net: LandmarkNet, data: UnlabeledSet, **how) -> pd.DataFrame:
         One row per image: image, species, family, then <landmark>_x, <landmark>_y (image pixels) and
         <landmark>_confidence of each landmark.
     """
-    landmarks_crop, confidence = find_landmarks(net, data, **how)
+    return as_table(data, *find_landmarks(net, data, **how), codec=how.get("codec", CODECS["subpixel"]))
+
+
+def as_table(
+    data: UnlabeledSet, landmarks_crop: torch.Tensor, confidence: torch.Tensor, codec: Codec = CODECS["subpixel"]
+) -> pd.DataFrame:
+    """The table of `predict` of what `find_landmarks` returned for the same crops."""
     landmarks = geometry.apply(geometry.invert(data.to_crop), landmarks_crop.double())
-    landmarks = how.get("codec", CODECS["subpixel"]).finish(landmarks).numpy()
+    landmarks = codec.finish(landmarks).numpy()
     columns = {}
     for k, name in enumerate(data.scheme.landmarks):
         columns |= {f"{name}_x": landmarks[:, k, 0], f"{name}_y": landmarks[:, k, 1],
