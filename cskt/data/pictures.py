@@ -24,7 +24,7 @@ def read_image(path: str | Path) -> Image.Image:
             the message says why.
     """
     with _opened(path) as picture:
-        return _upright(picture)
+        return as_rgb(picture)
 
 
 def read_reduced(path: str | Path, most: float) -> tuple[Image.Image, int, tuple[int, int]]:
@@ -45,7 +45,7 @@ def read_reduced(path: str | Path, most: float) -> tuple[Image.Image, int, tuple
         sizes = {k: (-(-width // k), -(-height // k)) for k in (1, 2, 4, 8)}
         factor = next(k for k, size in sizes.items() if size == picture.size)
         turned = picture.getexif().get(_EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
-        return _upright(picture), factor, (height, width) if turned else (width, height)
+        return as_rgb(picture), factor, (height, width) if turned else (width, height)
 
 
 def picture_size(path: str | Path) -> tuple[int, int] | None:
@@ -82,7 +82,7 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
         raise DataError(f"{path}: not a readable image ({reason})") from error
 
 
-def _upright(picture: Image.Image) -> Image.Image:
+def as_rgb(picture: Image.Image) -> Image.Image:
     upright = ImageOps.exif_transpose(picture)
     if not upright.mode.startswith(("I", "F")):
         return upright.convert("RGB")
