@@ -12,6 +12,10 @@ class ConfigError(DataError):
     """A params file or an override does not fit the configuration."""
 
 
+class WriteError(DataError):
+    """A file or folder cannot be written: the disk is full, or writing there is not allowed."""
+
+
 def some(names: list[str], count: int = 3) -> str:
     """Return the first names as text, and how many more there are."""
     more = f" and {len(names) - count} more" if len(names) > count else ""

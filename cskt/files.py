@@ -1,17 +1,25 @@
 """Writing files whole or not at all: a process stopped at any time leaves the former file or the new one."""
 
+import errno
 import hashlib
 import json
 import math
 import os
+import re
+import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cskt.errors import WriteError
+
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_TEMPORARY = re.compile(r"\.[0-9a-f]{32}\..")
 
 
 @contextmanager
@@ -29,9 +37,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
     Raises:
         FileNotFoundError: the block wrote nothing.
+        WriteError: the disk is full, the folder may not be written to, ...
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     # dot: hidden from readers that list a folder; uuid: two writers of one file never share a temporary one
     temporary = path.with_name(f".{uuid.uuid4().hex}.{path.name}")
     try:
@@ -42,8 +51,47 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         _sync(temporary)
         temporary.replace(path)
         _sync(path.parent)
+    except OSError as error:
+        # an error about another file is none of writing this one
+        if error.errno is None or error.filename not in (None, str(temporary)):
+            raise
+        raise unwritable(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def make_folder(path: str | Path) -> Path:
+    """Make a folder and those above it, where they are missing, and return it.
+
+    Raises:
+        WriteError: it cannot be made.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    return Path(path)
+
+
+def unwritable(path: str | Path, error: OSError) -> WriteError:
+    """What to raise where a file or folder cannot be written."""
+    free = ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        with suppress(OSError):
+            free = f"; {shutil.disk_usage(Path(path).parent).free:,} bytes are free there"
+    return WriteError(f"{path}: cannot be written: {error.strerror}{free}")
+
+
+def remove_leftovers(folder: str | Path) -> int:
+    """Remove the temporary files of processes that were killed while they wrote; return how many there were.
+
+    For a folder that no other process writes to (`cskt.locks`).
+    """
+    found = [path for path in Path(folder).glob(".*.*") if _TEMPORARY.match(path.name) and path.is_file()]
+    for path in found:
+        path.unlink(missing_ok=True)
+    return len(found)
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:

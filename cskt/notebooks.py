@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from cskt import config as configuration
+from cskt import files, locks
 from cskt.progress import PLAIN
 
 PARAMETERS = ("config", "overrides", "run_dir")
 PROGRESS_SECONDS = 10  # a progress bar reaches the log at most this often
 START_TIMEOUT = 180  # seconds a kernel may take to start, on a busy machine
+LOCK_SECONDS = 10  # that a process which was stopped just now may take to be gone
 STOP_TIMEOUT = 30  # seconds a kernel may take to save what it is at, when the run is stopped
 
 
@@ -50,23 +52,29 @@ def execute(
     Raises:
         NotebookError: the parameters do not fit, a cell failed, the kernel died, or the notebook ended without
             writing `summary.json`.
+        DataError: another process executes a notebook into this folder, or it cannot be written to.
         SystemExit: with status 143 after SIGTERM, 130 after Ctrl-C.
     """
     notebook, run_dir, overrides = Path(notebook), Path(run_dir), overrides or {}
     check_parameters(notebook)
     configuration.load(config, overrides)  # a mistake in the config is told now, not after the kernel has started
 
-    run_dir.mkdir(parents=True, exist_ok=True)
+    # of its own name: the kernel, another process, holds the folder too (`runs.start`)
+    with locks.held(run_dir, ".running.lock", patience=LOCK_SECONDS):
+        return _execute(notebook, run_dir, config, overrides)
+
+
+def _execute(notebook: Path, run_dir: Path, config: str | Path, overrides: dict[str, Any]) -> Path:
     running, executed, failed = (run_dir / f"{name}.ipynb" for name in ("running", "executed", "failed"))
     summary = run_dir / "summary.json"
-    started = time.time()
+    before, started = _state(summary), time.monotonic()
     done = False
     with _log(run_dir) as log, _Stop() as stop:
         log(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC: {notebook}, config {config}, overrides {overrides}")
         try:
             parameters = {"config": str(config), "overrides": overrides, "run_dir": str(run_dir)}
             _run_cells(notebook, running, parameters, log, stop)
-            if not summary.exists() or summary.stat().st_mtime < started:
+            if _state(summary) in (None, before):
                 raise NotebookError(f"ended without run.finish(...): there is no new {summary}")
             done = True
         except Exception as error:
@@ -74,14 +82,25 @@ def execute(
                 raise SystemExit(stop.status) from None
             if isinstance(error, NotebookError):
                 raise NotebookError(f"{notebook}: {error} (see {failed})") from None
+            if isinstance(error, OSError) and error.errno:
+                raise files.unwritable(error.filename or run_dir, error) from error
             raise
         finally:
             if running.exists():
                 running.replace(executed if done else failed)
             end = "done" if done else "stopped, to be gone on with," if stop.status else "FAILED"
-            log(f"{end} after {time.time() - started:.0f} s")
+            log(f"{end} after {time.monotonic() - started:.0f} s")
     failed.unlink(missing_ok=True)
     return executed
+
+
+def _state(file: Path) -> tuple[int, int, int] | None:
+    """What changes when a file is written anew, whatever the clock says; None if it is not there."""
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _run_cells(
@@ -201,14 +220,22 @@ class _Lines:
 def _log(run_dir: Path) -> Iterator[Callable[[str], None]]:
     """Give a function that writes lines to the run's log and, with the run's name before it, to the terminal."""
     name = f"{run_dir.parent.name} {run_dir.name}" if run_dir.name.startswith("seed") else run_dir.name
-    with (run_dir / "log.txt").open("a", encoding="utf-8") as file:
+    try:
+        file = (run_dir / "log.txt").open("a", encoding="utf-8")
+    except OSError as error:
+        raise files.unwritable(run_dir / "log.txt", error) from error
 
-        def emit(text: str) -> None:
-            for line in text.split("\n"):
+    def emit(text: str) -> None:
+        for line in text.split("\n"):
+            print(f"[{name}] {line}", flush=True)
+            with suppress(OSError):  # a full disk: what is told is told in the terminal
                 print(line, file=file, flush=True)
-                print(f"[{name}] {line}", flush=True)
 
+    try:
         yield emit
+    finally:
+        with suppress(OSError):
+            file.close()
 
 
 class _Stop:

@@ -9,6 +9,7 @@ outputs/<setting>/<run>/[seed<k>/]
 
 import importlib.metadata
 import json
+import os
 import platform
 import shutil
 import subprocess
@@ -21,14 +22,17 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from cskt import config, files
+from cskt import config, files, locks
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pandas")
+LOCK_SECONDS = 10  # that a process which was stopped just now may take to be gone
+DIFF_BYTES = 1_000_000  # of a provenance; a longer difference is no small change
+CODE = ("cskt", "notebooks", "params", "Snakefile", "profiles", "requirements.lock", "pyproject.toml")
 # written by the notebook wrapper while the run is going on, so not to be moved from under it
-WRAPPER_FILES = ("log.txt", "running.ipynb")
+WRAPPER_FILES = ("log.txt", "running.ipynb", ".lock", ".running.lock")
 
 
 class RunError(RuntimeError):
@@ -94,7 +98,8 @@ class Run:
             "seed": self.seed,
             "commit": provenance["commit"],
             "dirty": provenance["dirty"],
-            "seconds": round(seconds, 1),
+            # a clock that was set back in between tells nothing
+            "seconds": round(seconds, 1) if seconds >= 0 else None,
         }
         if taken := sorted(identity.keys() & summary.keys()):
             raise ValueError(f"summary may not hold {taken}: these names say which run it is")
@@ -102,6 +107,7 @@ class Run:
         files.write_json(path, identity | summary)
         # only a run that is not done has something to go on from
         (self.dir / "resume.pt").unlink(missing_ok=True)
+        locks.release(self.dir)
         return path
 
 
@@ -120,13 +126,19 @@ def start(run_dir: str | Path, cfg: Any, inputs: dict[str, str] | None = None) -
     Returns:
         The run.
 
+    The folder is held until the run is finished or its process ends: no second run can be started in it.
+
     Raises:
         RunError: the folder holds a finished run with another config.
+        DataError: another process is at work in the folder, or it cannot be written to.
     """
     run_dir = config.resolve(run_dir)
-    run_dir.mkdir(parents=True, exist_ok=True)
+    locks.hold(run_dir, patience=LOCK_SECONDS)
+    for folder in (run_dir, run_dir / "figures"):
+        files.remove_leftovers(folder)
     config_text = _dumped(cfg)
     inputs = inputs or {}
+    earlier: list[dict[str, Any]] = []
 
     if (run_dir / "config.yaml").exists():
         changes = _changes(yaml.safe_load((run_dir / "config.yaml").read_text()), yaml.safe_load(config_text))
@@ -137,10 +149,14 @@ def start(run_dir: str | Path, cfg: Any, inputs: dict[str, str] | None = None) -
             )
         if changes or _was_finished(run_dir) or _recorded_inputs(run_dir) != inputs:
             _set_aside(run_dir)
+        else:
+            former = json.loads((run_dir / "provenance.json").read_text())
+            earlier = [*former.pop("earlier", []), former]
 
     name = run_dir.resolve().parent.name if run_dir.name.startswith("seed") else run_dir.resolve().name
     run = Run(run_dir, cfg.SETTING, name, cfg.SEED)
-    files.write_json(run_dir / "provenance.json", provenance(cfg.SEED, cfg.DEVICE, inputs))
+    now = provenance(cfg.SEED, cfg.DEVICE, inputs)
+    files.write_json(run_dir / "provenance.json", now | ({"earlier": earlier} if earlier else {}))
     # last: a folder with a config has all of its beginnings
     files.write_text(run_dir / "config.yaml", config_text)
     return run
@@ -155,7 +171,9 @@ def provenance(seed: int, device: str, inputs: dict[str, str]) -> dict[str, Any]
         inputs: name -> fingerprint of what the run reads.
 
     Returns:
-        A dict fit for JSON. `commit` and `dirty` are None where the code is not in a git repository.
+        A dict fit for JSON. `commit`, `dirty` and `diff` are None where the code is not in a git repository; `diff` is
+        how the code differs from the commit ("": not at all), and None too where that is longer than `DIFF_BYTES`.
+        A run that was stopped and gone on with has what its former parts were made with in a list `earlier` beside it.
     """
     import torch
 
@@ -165,6 +183,7 @@ def provenance(seed: int, device: str, inputs: dict[str, str]) -> dict[str, Any]
         "started": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "commit": _git("rev-parse", "HEAD"),
         "dirty": None if status is None else bool(status),
+        "diff": _diff() if status else status,
         "lock": files.fingerprint(lock) if lock.exists() else None,
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
@@ -277,13 +296,31 @@ def _finished(folder: Path) -> list[Path]:
     return [path.parent for path in paths]
 
 
-def _git(*arguments: str) -> str | None:
+def _git(*arguments: str, index: Path | None = None, strip: bool = True) -> str | None:
     """Return what git prints, or None without git or a repository."""
+    environment = {**os.environ, "GIT_INDEX_FILE": str(index)} if index else None
     try:
-        done = subprocess.run(["git", *arguments], cwd=config.PROJECT, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
+        done = subprocess.run(
+            ["git", *arguments], cwd=config.PROJECT, capture_output=True, text=True, check=True, env=environment
+        )
+    except (OSError, subprocess.CalledProcessError, UnicodeDecodeError):
         return None
-    return done.stdout.strip()
+    return done.stdout.strip() if strip else done.stdout
+
+
+def _diff() -> str | None:
+    """What the code differs in from the last commit, new files of it too, as a patch for `git apply`."""
+    with tempfile.TemporaryDirectory() as folder:
+        # in an index of its own, so that new files are part of the patch and the person's index stays as it is
+        index = Path(folder) / "index"
+        own = _git("rev-parse", "--path-format=absolute", "--git-path", "index")
+        if own is None or not Path(own).is_file():
+            return None
+        shutil.copyfile(own, index)
+        code = [name for name in CODE if (config.PROJECT / name).exists()]
+        _git("add", "--intent-to-add", "--", *code, index=index)
+        patch = _git("diff", "HEAD", "--binary", "--no-ext-diff", "--", *code, index=index, strip=False)
+    return patch if patch is not None and len(patch) <= DIFF_BYTES else None
 
 
 def _dumped(cfg: Any) -> str:

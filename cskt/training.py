@@ -23,12 +23,15 @@ import torch
 from torch import nn
 
 from cskt.errors import DataError
-from cskt.files import atomic_path, write_csv
+from cskt.files import remove_leftovers, write_csv
+from cskt.locks import held
+from cskt.models import checkpoints
 from cskt.progress import bar
 
 SAVE_SECONDS = 60
 SHOW_SECONDS = 20
 LOG_STEPS = 20
+LOCK_SECONDS = 10  # that a process which was stopped just now may take to be gone
 
 
 class NotFiniteError(RuntimeError):
@@ -112,19 +115,33 @@ def train(
 
     Raises:
         NotFiniteError: a loss is not finite. The last checkpoint stays.
-        DataError: `resume.pt` cannot be read, or belongs to a run of another length or seed.
+        DataError: `resume.pt` cannot be read, or belongs to a run of another length or seed; another process trains in
+            this folder; or it cannot be written to.
         SystemExit: code 143 after a SIGTERM, with the state saved.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    with held(folder, patience=LOCK_SECONDS):
+        remove_leftovers(folder)
+        return _train(method, steps, rate, seed, folder, title, on_log, save_seconds)
+
+
+def _train(
+    method: Method,
+    steps: int,
+    rate: Callable[[int], float],
+    seed: int,
+    folder: Path,
+    title: str,
+    on_log: Callable[[pd.DataFrame], None] | None,
+    save_seconds: float,
+) -> pd.DataFrame:
     resume = folder / "resume.pt"
     first, rows, window, spent = _resume(resume, method, {"steps": steps, "seed": seed})
 
     def save(step: int) -> None:
         state = {"run": {"steps": steps, "seed": seed}, "step": step, "rows": rows, "window": window,
                  "seconds": spent + time.monotonic() - begun, "method": method.state_dict()}  # fmt: skip
-        with atomic_path(resume) as temporary:
-            torch.save(state, temporary)
+        checkpoints.save_plain(resume, state)
         write_csv(folder / "metrics.csv", pd.DataFrame(rows))
         show()
 

@@ -10,9 +10,11 @@ import cskt
 
 ROOT = Path(cskt.__file__).parent
 
-# the ground, -1, lies under everything; the command line on top of everything
+# the ground, below 0, lies under everything; the command line on top of everything
 FLOORS = {
-    **dict.fromkeys(("errors", "files", "progress"), -1),
+    "errors": -3,
+    "files": -2,
+    **dict.fromkeys(("locks", "progress"), -1),
     **dict.fromkeys(("config", "geometry", "heatmaps", "landmarks", "metrics", "oks", "published"), 0),
     **dict.fromkeys(("shapes", "species", "tables"), 0),
     **dict.fromkeys(("budget", "data", "generalization", "grids", "models"), 1),

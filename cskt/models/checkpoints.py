@@ -27,8 +27,25 @@ def save(path: str | Path, net: LandmarkNet, note: dict[str, Any] | None = None)
     """Write a network whole or not at all."""
     weights = {key: value.detach().cpu() for key, value in net.net.state_dict().items()}
     scheme = SCHEMES[net.spec["scheme"]].as_plain() if net.spec["scheme"] in SCHEMES else None
+    save_plain(path, {"spec": net.spec, "scheme": scheme, "weights": weights, "note": note or {}})
+
+
+def save_plain(path: str | Path, content: dict[str, Any]) -> None:
+    """Write plain types and tensors, whole or not at all, for `torch.load(..., weights_only=True)`.
+
+    Raises:
+        WriteError: the disk is full, the folder may not be written to, ...
+    """
     with atomic_path(path) as temporary:
-        torch.save({"spec": net.spec, "scheme": scheme, "weights": weights, "note": note or {}}, temporary)
+        try:
+            torch.save(content, temporary)
+        except RuntimeError as error:
+            # torch tells a full disk by a place in its own code: have the system say what is the matter
+            if "inline_container" not in str(error):
+                raise
+            size = temporary.stat().st_size if temporary.exists() else 0
+            temporary.write_bytes(bytes(size + 2**20))
+            raise
 
 
 def load(path: str | Path) -> LandmarkNet:
