@@ -20,14 +20,18 @@ FLOORS = {
     **dict.fromkeys(("budget", "data", "generalization", "grids", "models"), 1),
     **dict.fromkeys(("export", "predict"), 2),
     **dict.fromkeys(("benchmark", "comparison", "consensus", "drawing", "mining", "training"), 3),
+    "proposals": 3,
     **dict.fromkeys(("confusion", "methods", "released"), 4),
     **dict.fromkeys(("contradictions", "settings"), 5),
-    **dict.fromkeys(("figures", "galleries", "notebooks", "runs", "widgets"), 6),
+    **dict.fromkeys(("figures", "galleries", "notebooks", "runs", "web", "widgets"), 6),
     **dict.fromkeys(("explorer", "figures_ablation", "figures_confusion", "figures_explorer", "figures_print"), 7),
     **dict.fromkeys(("figures_neighbours", "pages", "paper", "report", "sheets"), 7),
+    "demo": 7,
+    "demo_texts": 8,
     **dict.fromkeys(("adapt", "explorer_panel", "figures_paper", "figures_supplement", "supplement"), 8),
-    "own_commands": 9,
-    "__main__": 10,
+    **dict.fromkeys(("demo_panel", "own_commands"), 9),
+    "demo_app": 10,
+    "__main__": 11,
 }
 
 

@@ -83,6 +83,7 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
 
 
 def as_rgb(picture: Image.Image) -> Image.Image:
+    """An opened picture as `read_image` decodes it; raises whatever Pillow's decoders raise for a damaged file."""
     upright = ImageOps.exif_transpose(picture)
     if not upright.mode.startswith(("I", "F")):
         return upright.convert("RGB")
