@@ -137,6 +137,16 @@ DEFAULTS = {
         "FEW": 40,  # for bodies: how many labels few-shot training and Meta-CSKT get, even over the species
         "SIGMAS": "ap10k",  # of OKS, for bodies: ap10k, or coco_order as in AP-10K's paper (cskt.oks.SIGMAS)
     },
+    # --- pseudo-labels chosen by one of five criteria: 13_web_pseudo_labels -------------------------------------------
+    "SELECTION": {
+        **_STEPS,
+        "STEPS": 200,  # of each training on labels and chosen pseudo-labels; they start from the few-shot network
+        "LR": 5e-4,
+        "BUDGETS": ["50", "200", "800"],  # how many pseudo-labels are chosen; all of them besides
+        "RANK": 2,  # ways in which the 3-D shape varies
+        "SHAPE_STEPS": 400,  # of the network that fits the 3-D shape to a picture
+        "AUXILIARY_STEPS": 600,  # of the second network, which starts at random weights
+    },
     # --- mining ---------------------------------------------------------------------------------------------------
     "MINING": {
         "T_POS": 0.05,  # human disagreement below which an image is positive
@@ -240,7 +250,7 @@ _CHOICES = {
     "CODEC": ("subpixel", "published", "benchmark"),
     **{
         f"{section}.SCHEDULE": ("cosine", "steps")
-        for section in ("HUMAN_MODEL", "FEW_SHOT", "SUPERVISED", "CONFUSION", "GENERALIZATION")
+        for section in ("HUMAN_MODEL", "FEW_SHOT", "SUPERVISED", "CONFUSION", "GENERALIZATION", "SELECTION")
     },
     "GENERALIZATION.START": ("human", "random"),
     "GENERALIZATION.SIGMAS": ("ap10k", "coco_order"),
@@ -298,6 +308,9 @@ _RANGES = {
     "BODY_IMAGES": (0, 10**6),
     "PADDING": (0.1, 10.0),
     "FEW": (1, 10**6),
+    "RANK": (1, 20),
+    "SHAPE_STEPS": (1, 10**7),
+    "AUXILIARY_STEPS": (1, 10**7),
     "HALF_BODY": (0.0, 1.0),
     "FOLDS": (0, 100),
     "POSITIVES": (0.0, 1.0),

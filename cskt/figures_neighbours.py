@@ -70,3 +70,51 @@ def average_precision(tables: dict[str, pd.DataFrame], ax=None):
     ax.grid(axis="x", alpha=0.3)
     ax.legend(frameon=False, fontsize="small", loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=len(tables))
     return ax
+
+
+_CRITERIA = {
+    "kp_conf": "KP-Conf",
+    "cf_mt": "CF-MT: six views",
+    "cf_cm": "CF-CM: another network",
+    "cf_cm2": "CF-CM²: 3-D shape",
+    "mining": "mining of the paper",
+}
+
+
+def selection(errors: pd.DataFrame, quality: pd.DataFrame, few_shot: float, pool: float):
+    """Draw, against the number of pseudo-labels, how good the chosen ones are and what is learned from them.
+
+    Args:
+        errors: criterion, budget, seed and nme (test images) of each training.
+        quality: criterion, budget and nme (of the chosen pseudo-labels), one row per seed.
+        few_shot: test error of the network that made the pseudo-labels.
+        pool: error of all pseudo-labels of the pool.
+
+    Returns:
+        The two axes.
+    """
+    _, axes = _figure(1, 2, 9.5, 4)
+    for ax, table, line, text in zip(
+        axes, (quality, errors), (pool, few_shot), ("all pseudo-labels of the pool", "few-shot only"), strict=True
+    ):
+        for place, (criterion, label) in enumerate(_CRITERIA.items()):
+            color, style, marker = _SERIES[place]
+            own = table[table["criterion"] == criterion].groupby("budget")["nme"]
+            middle, low, high = 100 * own.mean(), 100 * own.min(), 100 * own.max()
+            # a little apart, so that the bars of one budget do not hide each other
+            x = middle.index.to_numpy(float) * 1.03 ** (place - 2)
+            ax.errorbar(x, middle, yerr=[middle - low, high - middle], color=color, ls=style, marker=marker, ms=5,
+                        lw=1.4, capsize=2, label=label)  # fmt: skip
+        ax.axhline(100 * line, color=PALETTE["grey"], lw=1)
+        ax.annotate(text, (1, 100 * line), xycoords=("axes fraction", "data"), xytext=(-2, 3), ha="right",
+                    textcoords="offset points", fontsize="small", color=PALETTE["grey"])  # fmt: skip
+        budgets = sorted(table["budget"].unique())
+        ax.set(xscale="log", xlabel="pseudo-labels chosen")
+        ax.set_xticks(budgets, [f"{budget:,}" for budget in budgets])
+        ax.minorticks_off()
+        ax.grid(axis="y", alpha=0.3)
+    seeds = errors["seed"].nunique()
+    axes[0].set_ylabel("NME of the chosen labels, % of √(w·h)")
+    axes[1].set_ylabel(f"NME of the test images, % of √(w·h)\nmean and range of {seeds} seed{'s' * (seeds > 1)}")
+    axes[0].legend(frameon=False, fontsize="small")
+    return axes

@@ -116,15 +116,17 @@ def random_views(
     return _views(size, angle, zoom, move, flipped), flipped
 
 
-def turned_views(count: int, size: int, turn: float, mirrored: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    """The same transform for each of `count` frames: a turn about the center, in degrees, of the frame or its mirror.
+def turned_views(
+    count: int, size: int, turn: float, mirrored: bool, zoom: float = 1.0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same transform for each of `count` frames: a turn (degrees) and zoom about the center, of it or its mirror.
 
     Returns:
         as `random_views`.
     """
     flipped = torch.full((count,), mirrored)
     angle = torch.full((count,), math.radians(turn))
-    return _views(size, angle, torch.ones(count), torch.zeros(count, 2), flipped), flipped
+    return _views(size, angle, torch.full((count,), zoom), torch.zeros(count, 2), flipped), flipped
 
 
 def _views(size, angle, zoom, move, flipped):

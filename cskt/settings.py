@@ -248,15 +248,18 @@ class Setting:
             return dict.fromkeys(names, Augmentation())
         return {n: Augmentation(**{k.lower(): v for k, v in self.cfg.VIEWS[n.upper()].items()}) for n in names}
 
-    def supervised(self, section: str, net: LandmarkNet, data: LabeledSet) -> tuple[Supervised, dict]:
-        """Supervised training as a section of the config says, and the arguments for `training.train`."""
+    def supervised(self, section: str, net: LandmarkNet, data: LabeledSet, steps: int = 0) -> tuple[Supervised, dict]:
+        """Supervised training as a section of the config says, and the arguments for `training.train`.
+
+        `steps`: how many, in place of the section's.
+        """
         s = self.cfg[section]
         view = self.views()["human" if section == "HUMAN_MODEL" else "labeled"]
         method = Supervised(net, data, self.around, batch=s.BATCH, augmentation=view,
                             weight_decay=s.WEIGHT_DECAY, ema=s.EMA)  # fmt: skip
-        loop = self._loop(s.STEPS, s.LR, s.WARMUP)
+        loop = self._loop(steps or s.STEPS, s.LR, s.WARMUP)
         if s.SCHEDULE == "steps":
-            loop["rate"] = partial(stepped_rate, steps=s.STEPS, peak=s.LR, warmup=s.WARMUP)
+            loop["rate"] = partial(stepped_rate, steps=loop["steps"], peak=s.LR, warmup=s.WARMUP)
         return method, loop
 
     def method(

@@ -1,4 +1,4 @@
-"""The notebooks of the neighbouring systems in a few steps: what they write down, and that it fits together."""
+"""11_ap10k on whole animals in a few steps: what it writes down, and that it fits together."""
 
 import json
 

@@ -74,6 +74,10 @@ def outputs(tmp_path_factory):
         execute("06_meta_cskt", folder / run / "seed0", tiny | grids.read()[run].overrides)
     execute("08_ablation", folder / "ablation", tiny)
     execute("09_baselines", folder / "baselines", tiny)
+    few = {"SELECTION.STEPS": 2, "SELECTION.BUDGETS": ["10", "30"], "SELECTION.SHAPE_STEPS": 2,
+           "SELECTION.AUXILIARY_STEPS": 2, "MINING.T_NEG": 9.0}  # fmt: skip
+    execute("13_web_pseudo_labels", folder / "selection" / "seed0", tiny | few)
+    execute("13_web_pseudo_labels_table", folder / "selection_table", tiny)
     execute("10_paper_figures", folder / "paper_figures", tiny | {"RELEASED": str(home / "nowhere")})
     return folder
 
@@ -83,7 +87,7 @@ def test_every_run_is_done_and_has_figures(outputs):
     seeds = table.groupby("run")["seed"].apply(list).to_dict()
     twice = ("few_shot", "supervised", "mining", *(f"meta_cskt_{variant}" for variant in VARIANTS))
     once = ("data", "human_model", "evaluate", "label_lists", "few_shot_hard_10", "ls", "t_pos_03", "ablation")
-    once += ("baselines", *BASELINES, "paper_figures")
+    once += ("baselines", *BASELINES, "paper_figures", "selection", "selection_table")
     assert seeds == {run: [0] for run in once} | {run: [0, 1] for run in twice}
     for summary in outputs.rglob("summary.json"):
         assert list((summary.parent / "figures").glob("*.png")), summary
@@ -218,3 +222,18 @@ def test_the_paper_has_every_table_and_figure_with_gaps_where_nothing_ran(output
     assert list(ablation.index[ablation["known"].isna()]) == ["+ L_u", "+ L_f", "+ exclude negatives"]
     # the sweep is the reference and the one run beside it, of the seed that both have
     assert pd.read_csv(home / "t_pos.csv")["value"].tolist() == [0.03, 0.3] * 2
+
+
+def test_pseudo_labels_are_chosen_learned_and_held_against_the_truth(outputs):
+    scores = pd.read_csv(outputs / "selection" / "seed0" / "criteria.csv")
+    labeled = set((outputs.parent / "zoo" / "splits" / "labeled_40.txt").read_text().split())
+    train = set((outputs.parent / "zoo" / "splits" / "train.txt").read_text().split())
+    assert set(scores["image"]) == train - labeled
+    quality = pd.read_csv(outputs / "selection" / "seed0" / "quality.csv").set_index(["criterion", "budget"])
+    assert len(quality) == 5 * 2 + 1 and quality.loc[("all", len(scores)), "images"] == len(scores)
+    errors = pd.read_csv(outputs / "selection" / "seed0" / "errors.csv").set_index(["criterion", "budget"])["nme"]
+    summary = json.loads((outputs / "selection_table" / "summary.json").read_text())
+    assert summary["cf_mt_30"] == pytest.approx(errors["cf_mt", 30])
+    table = pd.read_csv(outputs / "selection_table" / "against_mining.csv").set_index("criterion")
+    expected = np.mean([errors["cf_cm", b] - errors["mining", b] for b in (10, 30)])
+    assert table.loc["cf_cm", "mean"] == pytest.approx(expected)

@@ -1,0 +1,250 @@
+"""Pictures from the web: the metadata of a photo collection, a polite download that can go on, and boxes by a detector.
+
+Metadata are a JSON list (or an object with such a list under "photos" or "images") of objects with "url" and, where
+known, "id", "title", "tags", "license" and "sha256". What one may do with a picture its license says, which is kept.
+"""
+
+import hashlib
+import io
+import json
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import urllib.robotparser
+from collections.abc import Callable, Collection
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+import torch
+from PIL import Image
+
+from cskt.data.datasets import read_image
+from cskt.data.reading import read_text
+from cskt.errors import DataError
+from cskt.files import fingerprint, write_bytes, write_csv
+from cskt.progress import bar
+
+AGENT = "cskt (research; one request at a time)"
+MOST_BYTES = 50 * 2**20
+_COLUMNS = ["image", "url", "title", "license", "sha256"]
+_REPORT = ["image", "url", "license", "status", "sha256", "bytes"]
+
+
+def read_metadata(path: str | Path, words: Collection[str] = ()) -> pd.DataFrame:
+    """Read the metadata of a photo collection as a list of downloads.
+
+    Args:
+        path: the JSON file.
+        words: keep the photos whose title or tags have one of these words (small letters count as large); empty: all.
+
+    Returns:
+        One row per photo: image (a unique file name), url, title, license, sha256 ("" where not known).
+
+    Raises:
+        DataError: not of this form, an address that is not http(s), or an id that occurs twice.
+    """
+    try:
+        content = json.loads(read_text(Path(path)))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}, line {error.lineno}: not JSON: {error.msg}") from None
+    if isinstance(content, dict):
+        content = content.get("photos", content.get("images"))
+    if not isinstance(content, list):
+        raise DataError(f"{path}: expected a list of photos, or an object with one under 'photos' or 'images'")
+    rows = []
+    for index, photo in enumerate(content):
+        url = photo.get("url") if isinstance(photo, dict) else None
+        address = urllib.parse.urlsplit(url) if isinstance(url, str) else None
+        if address is None or address.scheme not in ("http", "https") or not address.hostname:
+            raise DataError(f"{path}: photo {index}: expected 'url' to be an http(s) address, found {url!r}")
+        text = f"{photo.get('title', '')} {photo.get('tags', '')}".lower()
+        if words and not any(word.lower() in text for word in words):
+            continue
+        stem = str(photo.get("id", hashlib.sha256(url.encode()).hexdigest()[:16]))
+        if not stem.replace("-", "").replace("_", "").isalnum():
+            raise DataError(f"{path}: photo {index}: expected an 'id' of letters and digits, found {stem!r}")
+        suffix = PurePosixPath(address.path).suffix.lower()
+        suffix = suffix if suffix in (".jpg", ".jpeg", ".png", ".webp") else ".jpg"
+        rows.append((f"{stem}{suffix}", url, str(photo.get("title", "")), str(photo.get("license", "")),
+                     str(photo.get("sha256", "")).lower()))  # fmt: skip
+    table = pd.DataFrame(rows, columns=_COLUMNS)
+    if (twice := table["image"].duplicated()).any():
+        raise DataError(f"{path}: the id of {table.loc[twice, 'image'].iloc[0]!r} occurs twice")
+    return table
+
+
+def download(
+    table: pd.DataFrame,
+    folder: str | Path,
+    *,
+    pause: float = 1.0,
+    attempts: int = 3,
+    timeout: float = 30.0,
+    sleep: Callable[[float], None] = time.sleep,
+) -> pd.DataFrame:
+    """Download pictures one at a time, and go on where an earlier call was.
+
+    A picture whose file has the checksum of `downloads.csv` is kept; what a server said is not there, or is no
+    picture, is not asked for again. Between two requests to one server there is a pause; a busy one (429, 5xx, no
+    answer) is asked again after its Retry-After, or after twice as long each time. robots.txt is obeyed.
+
+    Args:
+        table: by `read_metadata`.
+        folder: of the pictures, and of downloads.csv: image, url, license, status, sha256, bytes.
+        pause: between two requests to one server, seconds.
+        attempts: how often a busy server is asked.
+        timeout: of a request, seconds.
+        sleep: waits some seconds.
+
+    Returns:
+        downloads.csv: status is "done", "refused" (robots.txt), "missing", "not a picture", "wrong checksum", "too
+        large", or "failed" (to be tried again by the next call).
+    """
+    folder = Path(folder)
+    report = folder / "downloads.csv"
+    known = (
+        pd.read_csv(report, dtype=str, keep_default_na=False) if report.is_file() else pd.DataFrame(columns=["image"])
+    )
+    rows: dict[str, dict[str, str]] = {row["image"]: row for row in known.to_dict("records")}
+    asked: dict[str, float] = {}
+    robots: dict[str, urllib.robotparser.RobotFileParser] = {}
+    for photo in bar(list(table.itertuples(index=False)), desc="download", unit="image", leave=False):
+        path = folder / photo.image
+        former = rows.get(photo.image)
+        if former is not None and former["url"] == photo.url and former["status"] != "failed":
+            intact = path.is_file() and fingerprint(path) == former["sha256"]
+            if former["status"] != "done" or intact:
+                continue
+        server = "{0.scheme}://{0.netloc}".format(urllib.parse.urlsplit(photo.url))
+        if server not in robots:
+            robots[server] = _robots(server, timeout)
+        if not robots[server].can_fetch(AGENT, photo.url):
+            status, content = "refused", b""
+        else:
+            status, content = _fetch(photo.url, server, asked, pause, attempts, timeout, sleep)
+        digest = hashlib.sha256(content).hexdigest() if content else ""
+        if status == "done" and photo.sha256 and digest != photo.sha256:
+            status = "wrong checksum"
+        elif status == "done" and not _is_picture(content):
+            status = "not a picture"
+        if status == "done":
+            write_bytes(path, content)
+        rows[photo.image] = {
+            "image": photo.image, "url": photo.url, "license": photo.license, "status": status,
+            "sha256": digest if status == "done" else "", "bytes": str(len(content)),
+        }  # fmt: skip
+        # after each, so that an interrupted call loses nothing
+        write_csv(report, pd.DataFrame(rows.values()))
+    return pd.DataFrame([rows[name] for name in table["image"]], columns=_REPORT)
+
+
+def _fetch(url, server, asked, pause, attempts, timeout, sleep) -> tuple[str, bytes]:
+    """Ask for a picture until there is an answer: status and content."""
+    for attempt in range(attempts):
+        wait = asked.get(server, -pause) + pause - time.monotonic()
+        if wait > 0:
+            sleep(wait)
+        asked[server] = time.monotonic()
+        delay = pause * 2**attempt
+        try:
+            request = urllib.request.Request(url, headers={"User-Agent": AGENT})
+            with urllib.request.urlopen(request, timeout=timeout) as answer:
+                content = answer.read(MOST_BYTES + 1)
+                complete = answer.length in (None, 0)
+            if len(content) > MOST_BYTES:
+                return "too large", b""
+            if complete:
+                return "done", content
+        except urllib.error.HTTPError as error:
+            if error.code != 429 and error.code < 500:
+                return "missing", b""
+            told = error.headers.get("Retry-After", "")
+            delay = min(float(told), 600.0) if told.isdigit() else delay
+        except (OSError, ValueError):  # no connection, a broken answer
+            pass
+        if attempt < attempts - 1:
+            sleep(delay)
+    return "failed", b""
+
+
+def _robots(server: str, timeout: float) -> urllib.robotparser.RobotFileParser:
+    rules = urllib.robotparser.RobotFileParser()
+    try:
+        request = urllib.request.Request(f"{server}/robots.txt", headers={"User-Agent": AGENT})
+        with urllib.request.urlopen(request, timeout=timeout) as answer:
+            rules.parse(answer.read(2**20).decode("utf-8", "replace").splitlines())
+    except (OSError, ValueError):
+        rules.allow_all = True
+    return rules
+
+
+def _is_picture(content: bytes) -> bool:
+    try:
+        with Image.open(io.BytesIO(content)) as picture:
+            picture.load()
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return False
+    return True
+
+
+def faster_rcnn(weights: str | Path = "DEFAULT") -> torch.nn.Module:
+    """torchvision's Faster R-CNN (ResNet-50, FPN), with the weights it publishes ("DEFAULT": downloaded) or of a file.
+
+    Raises:
+        DataError: no such file.
+    """
+    if weights == "DEFAULT":
+        from torchvision.models import detection
+
+        return detection.fasterrcnn_resnet50_fpn_v2(weights="DEFAULT").eval()
+    if not Path(weights).is_file():
+        raise DataError(f"{weights}: no such file of detector weights")
+    net = detection_net()
+    net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    return net.eval()
+
+
+def detection_net() -> torch.nn.Module:
+    """The detector with random weights."""
+    from torchvision.models import detection
+
+    return detection.fasterrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None)
+
+
+def category(name: str) -> int:
+    """The number that torchvision's detectors give a COCO category ("horse", "sheep", "bear", "giraffe", ...)."""
+    from torchvision.models.detection import FasterRCNN_ResNet50_FPN_V2_Weights
+
+    names = FasterRCNN_ResNet50_FPN_V2_Weights.DEFAULT.meta["categories"]
+    if name not in names:
+        raise DataError(f"no COCO category {name!r}; there are {', '.join(n for n in names if n[0].islower())}")
+    return names.index(name)
+
+
+@torch.no_grad()
+def find_boxes(detector: torch.nn.Module, folder: str | Path, label: int, least: float = 0.95) -> pd.DataFrame:
+    """Find the best box of a category in each downloaded picture.
+
+    Args:
+        detector: a torchvision detector, in evaluation mode.
+        folder: of the pictures and their downloads.csv.
+        label: the category's number.
+        least: score below which a box is none.
+
+    Returns:
+        One row per picture with a box: img, x, y, w, h (image pixels), score: a box table as `read_folder` takes it.
+    """
+    folder = Path(folder)
+    listed = pd.read_csv(folder / "downloads.csv", dtype=str, keep_default_na=False)
+    rows = []
+    for name in bar(list(listed.loc[listed["status"] == "done", "image"]), desc="boxes", unit="image", leave=False):
+        picture = torch.frombuffer(bytearray((image := read_image(folder / name)).tobytes()), dtype=torch.uint8)
+        tensor = picture.view(image.height, image.width, 3).permute(2, 0, 1).float() / 255
+        (found,) = detector([tensor])
+        good = (found["labels"] == label) & (found["scores"] >= least)
+        if good.any():
+            best = found["scores"].masked_fill(~good, -1).argmax()
+            left, top, right, bottom = found["boxes"][best].tolist()
+            rows.append((name, left, top, right - left, bottom - top, float(found["scores"][best])))
+    return pd.DataFrame(rows, columns=["img", "x", "y", "w", "h", "score"])

@@ -1,0 +1,313 @@
+"""The four criteria on tables worked by hand, the 3-D shape on shapes that are known, the collector on a server."""
+
+import hashlib
+import http.server
+import io
+import json
+import threading
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from builders import CPU, PLAIN, SHAPE, few_shot, labeled_faces, run, unlabeled_faces, use_tiny_network
+from PIL import Image
+
+from cskt import criteria, geometry, pseudo_labels
+from cskt.data import collect
+from cskt.data.table import Annotations, with_landmarks
+from cskt.errors import DataError
+from cskt.heatmaps import CODECS
+from cskt.methods.shape_regression import ShapeRegression, reproject
+from cskt.methods.supervised import Surroundings
+from cskt.shape3d import Shape3D, fit_shape, rotation, with_mirror_images
+
+NAMES = ("a", "b")
+
+
+def table(points, confidence=None):
+    """A prediction table of landmarks [N, 2, 2]."""
+    points = np.asarray(points, dtype=float)
+    columns = {"image": [f"{k}.jpg" for k in range(len(points))]}
+    for k, name in enumerate(NAMES):
+        columns |= {f"{name}_x": points[:, k, 0], f"{name}_y": points[:, k, 1]}
+        if confidence is not None:
+            columns[f"{name}_confidence"] = np.asarray(confidence, dtype=float)[:, k]
+    return pd.DataFrame(columns)
+
+
+# --- criteria
+
+
+def test_confidence_is_relative_to_the_most_confident_landmark_of_the_image():
+    found = table(np.zeros((2, 2, 2)), [[0.8, 0.4], [0.1, 0.1]])
+    # 1 + 0.5, and 1 + 1, however low both are
+    assert criteria.kp_conf(found, NAMES).tolist() == [1.5, 2.0]
+
+
+def test_a_distance_is_measured_in_a_box_of_256_pixels():
+    one, other = table([[[0, 0], [10, 10]]]), table([[[3, 0], [10, 18]]])
+    # width 128 doubles x, height 512 halves y: 6 and 4, mean 5
+    assert criteria.cf_cm(one, other, NAMES, np.array([[128.0, 512.0]])).tolist() == [5.0]
+
+
+def test_views_are_averaged_before_the_distance_is_taken():
+    plain = table([[[0, 0], [0, 0]]])
+    views = [table([[[d, 0], [0, d]]]) for d in (-6.0, -3.0, 0.0, 3.0, 6.0, 6.0)]
+    # the mean of six is 1 for each landmark; the mean of six distances would be 4
+    assert criteria.cf_mt(plain, views, NAMES, np.array([[256.0, 256.0]])).tolist() == [1.0]
+    assert criteria.TRANSFORMS == ((1.1, 0), (1.2, 0), (1.0, -20), (1.0, -10), (1.0, 10), (1.0, 20))
+
+
+def test_the_first_of_a_ranking_are_kept_and_hard_negatives_never():
+    mined = criteria.mined(pd.DataFrame({"human_disagreement": [0.3, 0.1, 0.0, 0.2],
+                                         "flip_disagreement": [0.0, 0.1, 0.2, 0.1]}), t_neg=0.2)  # fmt: skip
+    assert criteria.best(mined, "mining", 2).tolist() == [1, 3]
+    assert criteria.best(mined, "mining").tolist() == [1, 3, 0]
+    assert criteria.best(np.array([1.0, 2.0, 2.0]), "kp_conf", 2).tolist() == [1, 2]
+    with pytest.raises(ValueError, match="1 of 2 images have no score"):
+        criteria.best(np.array([1.0, np.nan]), "cf_cm")
+
+
+def test_precision_is_that_of_the_chosen_rows():
+    true = table([[[0, 0], [10, 0]], [[0, 0], [np.nan, np.nan]], [[0, 0], [10, 0]]])
+    from cskt.landmarks import Scheme
+
+    scheme = Scheme("two", NAMES)
+    points = criteria.places(true, NAMES)
+    rows = true[["image"]].assign(path="", species="cat", family="Felidae", split="", x=0.0, y=0.0, w=100.0, h=100.0)
+    truth = Annotations(with_landmarks(rows, scheme, points), scheme, pd.DataFrame())
+    found = table([[[3, 4], [10, 0]], [[0, 20], [0, 0]], [[0, 0], [10, 0]]])
+    result = pseudo_labels.precision(found, truth, {("cf_cm", 2): np.array([0, 1]), ("all", 3): np.arange(3)})
+    # errors 0.05 and 0; 0.2 alone; 0 and 0
+    assert result["nme"].tolist() == pytest.approx([(0.025 + 0.2) / 2, (0.025 + 0.2) / 3])
+    assert result["pck10"].tolist() == pytest.approx([2 / 3, 4 / 5])
+
+
+class Dots(torch.nn.Module):
+    """Stands for a network: its one heatmap is the picture's brightness."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.cells = torch.nn.Parameter(torch.zeros(1)), 32
+
+    def heatmaps(self, images):
+        return (images.mean(dim=1, keepdim=True) - 0.2).clamp(min=0).expand(-1, 9, -1, -1)
+
+
+def test_a_transformed_view_is_predicted_in_place():
+    faces = unlabeled_faces(2)
+    crops = np.full((2, 48, 48, 3), 40, np.uint8)
+    y, x = np.mgrid[:48, :48]
+    for k, (cx, cy) in enumerate([(20.0, 27.0), (30.0, 22.0)]):
+        crops[k] += (200 * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / 8))[..., None].astype(np.uint8)
+    faces = unlabeled_faces(2).__class__(faces.table, crops, 32, faces.scheme, faces.to_crop, faces.norm)
+    expected = geometry.apply(geometry.invert(faces.to_crop), torch.tensor([[[12.0, 19.0]], [[22.0, 14.0]]]).double())
+    for zoom, turn in criteria.TRANSFORMS:
+        found = pseudo_labels.predict_transformed(Dots(), faces, zoom, turn, codec=CODECS["subpixel"])
+        places = criteria.places(found, faces.scheme.landmarks)[:, 0]
+        # image pixels are a third of the crop's
+        assert np.abs(places - expected[:, 0].numpy()).max() < 1.0
+
+
+# --- the 3-D shape
+
+
+def known_shape(n=60, rank=1, seed=0):
+    """A face with depth that opens its mouth, seen from many sides: landmarks [n, 9, 2] and what they come from."""
+    rng = np.random.default_rng(seed)
+    flat = SHAPE - SHAPE.mean(axis=0)
+    mean = torch.tensor(np.column_stack([flat, -2 * (flat**2).sum(axis=1) + 0.1])).float()
+    mean = (mean - mean.mean(dim=0)) / (mean - mean.mean(dim=0)).square().sum(dim=1).mean().sqrt()
+    basis = torch.zeros(rank, 9, 3)
+    basis[:, 8, 1] = 0.3
+    shape = Shape3D(mean, basis)
+    angles = torch.tensor(rng.uniform(-0.6, 0.6, (n, 3))).float()
+    quaternion = torch.cat([torch.ones(n, 1), angles / 2], dim=1)
+    coefficients = torch.tensor(rng.normal(size=(n, rank))).float()
+    scale, shift = torch.full((n,), 20.0), torch.tensor(rng.uniform(30, 40, (n, 2))).float()
+    return shape.project(coefficients, quaternion, scale, shift).double().numpy(), mean
+
+
+def test_a_quaternion_is_a_rotation():
+    matrices = rotation(torch.randn(5, 4, generator=torch.Generator().manual_seed(0)))
+    assert torch.allclose(matrices @ matrices.mT, torch.eye(3).expand(5, 3, 3), atol=1e-5)
+    assert torch.allclose(torch.linalg.det(matrices), torch.ones(5), atol=1e-5)
+    quarter = rotation(torch.tensor([1.0, 0.0, 0.0, 1.0]))
+    assert torch.allclose(quarter @ torch.tensor([1.0, 0.0, 0.0]), torch.tensor([0.0, 1.0, 0.0]), atol=1e-6)
+
+
+@pytest.mark.slow
+def test_the_shape_and_its_depth_are_found_from_flat_landmarks():
+    landmarks, mean = known_shape()
+    hidden = landmarks.copy()
+    hidden[::5, 3] = np.nan
+    shape, again = fit_shape(hidden, rank=1, prior=1e-5)
+    # in pixels, of a face of radius 20; those that were hidden are told by the others
+    assert np.linalg.norm(again - landmarks, axis=-1).max() < 1.0
+    # up to a rotation and the sign of the depth it is the shape
+    errors = []
+    for sign in (1.0, -1.0):
+        found = shape.mean * torch.tensor([1.0, 1.0, sign])
+        u, _, v = torch.linalg.svd(found.T @ mean)
+        turn = u @ torch.diag(torch.tensor([1.0, 1.0, torch.linalg.det(u @ v).sign()])) @ v
+        errors.append((found @ turn - mean).norm(dim=1).mean().item())
+    assert min(errors) < 0.1
+
+
+def test_one_image_with_two_landmarks_has_no_camera():
+    landmarks = known_shape(4)[0]
+    landmarks[0, 2:] = np.nan
+    with pytest.raises(ValueError, match="fewer than 3"):
+        fit_shape(landmarks)
+
+
+def test_mirror_images_change_sides():
+    both = with_mirror_images(np.array([[[1.0, 2.0], [3.0, 4.0]]]), (1, 0))
+    assert both[1].tolist() == [[-3.0, 4.0], [-1.0, 2.0]]
+
+
+def test_the_shape_network_learns_where_the_faces_are(monkeypatch):
+    use_tiny_network(monkeypatch)
+    data = labeled_faces(4)
+    points = data.landmarks_crop.double().numpy()
+    shape, _ = fit_shape(points, rank=1, starts=1, steps=20)
+    around = Surroundings(CODECS["subpixel"], CPU, "float32", seed=0)
+    method = ShapeRegression(few_shot(), shape, data, around, batch=4, augmentation=PLAIN["labeled"])
+    first = run(method, 1)["labeled"]
+    last = run(method, 40, first=1)["labeled"]
+    assert last < first / 3
+    found = reproject(method.result, data)
+    image = geometry.apply(geometry.invert(data.to_crop), data.landmarks_crop.double()).numpy()
+    assert np.linalg.norm(found - image, axis=-1).mean() / data.norm[0] < 0.15
+    state = method.state_dict()
+    method.load_state_dict(state)
+
+
+# --- pictures from the web
+
+
+def jpeg(color):
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 6), color).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def server():
+    """A server on this machine: pictures, a page, one that is busy at first, one that breaks off; robots.txt."""
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            content, status, headers = jpeg("red"), 200, {}
+            if self.path == "/robots.txt":
+                content = b"User-agent: *\nDisallow: /private/\n"
+            elif self.path == "/page.jpg":
+                content = b"<html>"
+            elif self.path == "/gone.jpg":
+                status = 404
+            elif self.path == "/busy.jpg" and asked.count(self.path) < 2:
+                status, headers = 503, {"Retry-After": "7"}
+            elif self.path == "/down.jpg":
+                status = 500
+            self.send_response(status)
+            for key, value in headers.items():
+                self.send_header(key, value)
+            broken = self.path == "/short.jpg" and asked.count(self.path) < 2
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content[: len(content) // 2] if broken else content)
+
+        def log_message(self, *arguments):
+            pass
+
+    own = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=own.serve_forever, args=(0.01,), daemon=True).start()
+    yield f"http://127.0.0.1:{own.server_port}", asked
+    own.shutdown()
+    own.server_close()
+
+
+def test_pictures_are_downloaded_politely_and_an_interrupted_call_goes_on(server, tmp_path):
+    address, asked = server
+    names = ("good", "page", "gone", "busy", "short", "down", "private/x", "other")
+    photos = [{"id": name.replace("/", "-"), "url": f"{address}/{name}.jpg", "license": "CC BY"} for name in names]
+    photos[0]["sha256"] = hashlib.sha256(jpeg("red")).hexdigest()
+    photos[7]["sha256"] = "0" * 64
+    (tmp_path / "meta.json").write_text(json.dumps({"photos": photos}))
+    waits = []
+    table = collect.read_metadata(tmp_path / "meta.json")
+    report = collect.download(table, tmp_path / "photos", pause=0.5, attempts=2, sleep=waits.append)
+    status = report.set_index("image")["status"].to_dict()
+    assert status == {
+        "good.jpg": "done", "page.jpg": "not a picture", "gone.jpg": "missing", "busy.jpg": "done",
+        "short.jpg": "done", "down.jpg": "failed", "private-x.jpg": "refused", "other.jpg": "wrong checksum",
+    }  # fmt: skip
+    assert "/private/x.jpg" not in asked
+    # the server's own Retry-After, and pauses between requests
+    assert 7.0 in waits and sum(0 < wait <= 0.5 for wait in waits) >= 6
+    assert (tmp_path / "photos" / "good.jpg").read_bytes() == jpeg("red")
+    assert not (tmp_path / "photos" / "page.jpg").exists() and not (tmp_path / "photos" / "other.jpg").exists()
+    assert report.set_index("image").loc["good.jpg", "license"] == "CC BY"
+
+    # a damaged file is fetched again, a whole one is not, nor what is not there; what failed is tried again
+    (tmp_path / "photos" / "busy.jpg").write_bytes(b"damaged")
+    asked.clear()
+    again = collect.download(table, tmp_path / "photos", pause=0.0, attempts=2, sleep=waits.append)
+    assert sorted(set(asked)) == ["/busy.jpg", "/down.jpg", "/robots.txt"]
+    assert again.set_index("image")["status"].to_dict() == status
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([{"url": "file:///etc/passwd"}], "expected 'url' to be an http"),
+        ([{"url": "http://x/a.jpg", "id": "../a"}], "'id' of letters and digits"),
+        ([{"url": "http://x/a.jpg", "id": 1}, {"url": "http://x/b.jpg", "id": 1}], "occurs twice"),
+        ({"pages": []}, "expected a list of photos"),
+    ],
+)
+def test_metadata_of_another_form_are_refused(tmp_path, content, message):
+    (tmp_path / "meta.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=message):
+        collect.read_metadata(tmp_path / "meta.json")
+
+
+def test_words_choose_among_the_photos(tmp_path):
+    photos = [
+        {"id": k, "url": f"http://x/{k}.png", "tags": tags} for k, tags in enumerate(("Horse field", "cow", "horses"))
+    ]
+    (tmp_path / "meta.json").write_text(json.dumps(photos))
+    assert collect.read_metadata(tmp_path / "meta.json", ["horse"])["image"].tolist() == ["0.png", "2.png"]
+
+
+def test_the_best_box_of_the_category_is_taken_where_it_is_sure(tmp_path):
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).write_bytes(jpeg("blue"))
+    (tmp_path / "downloads.csv").write_text("image,status\na.jpg,done\nb.jpg,done\nc.jpg,failed\n")
+    answers = iter(
+        [
+            [{"boxes": torch.tensor([[0.0, 1, 4, 5], [1, 1, 7, 6], [0, 0, 8, 6]]), "labels": torch.tensor([19, 19, 21]),
+              "scores": torch.tensor([0.96, 0.98, 0.99])}],
+            [{"boxes": torch.tensor([[0.0, 1, 4, 5]]), "labels": torch.tensor([19]), "scores": torch.tensor([0.9])}],
+        ]
+    )  # fmt: skip
+    assert collect.category("horse") == 19
+    boxes = collect.find_boxes(lambda pictures: next(answers), tmp_path, collect.category("horse"))
+    assert boxes.drop(columns="score").to_numpy().tolist() == [["a.jpg", 1.0, 1.0, 6.0, 5.0]]
+    with pytest.raises(DataError, match="no COCO category 'unicorn'"):
+        collect.category("unicorn")
+
+
+@pytest.mark.slow
+def test_the_detector_of_torchvision_is_one(tmp_path):
+    net = collect.detection_net()
+    torch.save(net.state_dict(), tmp_path / "detector.pth")
+    (tmp_path / "a.jpg").write_bytes(jpeg("blue"))
+    (tmp_path / "downloads.csv").write_text("image,status\na.jpg,done\n")
+    detector = collect.faster_rcnn(tmp_path / "detector.pth")
+    detector.transform.min_size, detector.transform.max_size = (32,), 64
+    # at random weights nothing is sure
+    assert len(collect.find_boxes(detector, tmp_path, 19)) == 0
