@@ -4,15 +4,11 @@ Source: Sohn et al., "FixMatch", NeurIPS 2020; adapted as in spec 3.3, its relea
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
-from cskt.data.augment import Augmentation
-from cskt.data.datasets import LabeledSet, UnlabeledSet
-from cskt.methods.semi_supervised import Batches, Student, Terms
-from cskt.methods.supervised import Surroundings, labeled_loss
-from cskt.models import LandmarkNet
+from cskt.methods.semi_supervised import Baseline, Terms
+from cskt.methods.supervised import labeled_loss
 
 
 @dataclass(frozen=True)
@@ -28,34 +24,8 @@ class Options(Terms):
     weight: float = 1.0
 
 
-class FixMatch:
-    """One network that labels for itself.
-
-    Args:
-        few_shot: where it starts.
-        labeled, unlabeled: the data.
-        around: codec, device, precision, seed.
-        options: see `Options`.
-        views: augmentations of "labeled", "weak" and "strong" views.
-    """
-
-    def __init__(
-        self,
-        few_shot: LandmarkNet,
-        labeled: LabeledSet,
-        unlabeled: UnlabeledSet,
-        around: Surroundings,
-        options: Options,
-        views: dict[str, Augmentation],
-    ):
-        self.student = Student(few_shot, around, options)
-        self.batches = Batches(labeled, unlabeled, around, options, views)
-        self.options = options
-
-    @property
-    def result(self) -> LandmarkNet:
-        """The averaged network."""
-        return self.student.average
+class FixMatch(Baseline):
+    """One network that labels for itself."""
 
     def step(self, step: int, lr: float, generator: torch.Generator) -> dict[str, torch.Tensor | float]:
         """Descend the losses of the labeled and of the unlabeled images once."""
@@ -73,9 +43,3 @@ class FixMatch:
 
         student.descend(supervised + o.weight * pseudo, lr)
         return {"labeled": supervised.detach(), "unlabeled": pseudo.detach(), "used": sure.float().mean()}
-
-    def state_dict(self) -> dict[str, Any]:
-        return self.student.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.student.load_state_dict(state)

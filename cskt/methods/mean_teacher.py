@@ -4,15 +4,12 @@ Source: Tarvainen and Valpola, "Mean teachers are better role models", NeurIPS 2
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
-from cskt.data.augment import Augmentation, between, warp_heatmaps
-from cskt.data.datasets import LabeledSet, UnlabeledSet
-from cskt.methods.semi_supervised import Batches, Student, Terms, rise
-from cskt.methods.supervised import Surroundings, labeled_loss
-from cskt.models import LandmarkNet
+from cskt.data.augment import between, warp_heatmaps
+from cskt.methods.semi_supervised import Baseline, Terms, rise
+from cskt.methods.supervised import labeled_loss
 from cskt.models.losses import per_landmark
 
 
@@ -31,34 +28,8 @@ class Options(Terms):
     confidence: float = 0.0
 
 
-class MeanTeacher:
-    """A student, and a teacher that is its average.
-
-    Args:
-        few_shot: where both start.
-        labeled, unlabeled: the data.
-        around: codec, device, precision, seed.
-        options: see `Options`.
-        views: augmentations of "labeled", "weak" (the teacher's) and "strong" (the student's) views.
-    """
-
-    def __init__(
-        self,
-        few_shot: LandmarkNet,
-        labeled: LabeledSet,
-        unlabeled: UnlabeledSet,
-        around: Surroundings,
-        options: Options,
-        views: dict[str, Augmentation],
-    ):
-        self.student = Student(few_shot, around, options)
-        self.batches = Batches(labeled, unlabeled, around, options, views)
-        self.options = options
-
-    @property
-    def result(self) -> LandmarkNet:
-        """The teacher."""
-        return self.student.average
+class MeanTeacher(Baseline):
+    """A student, and a teacher that is its average."""
 
     def step(self, step: int, lr: float, generator: torch.Generator) -> dict[str, torch.Tensor | float]:
         """Update the student by labels and teacher, then the teacher by the student."""
@@ -78,9 +49,3 @@ class MeanTeacher:
         student.descend(supervised + o.weight * ramp * consistency, lr, ema=min(1 - 1 / (step + 1), o.ema))
         return {"labeled": supervised.detach(), "consistency": consistency.detach(),
                 "ramp": ramp, "used": used.float().mean()}  # fmt: skip
-
-    def state_dict(self) -> dict[str, Any]:
-        return self.student.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.student.load_state_dict(state)

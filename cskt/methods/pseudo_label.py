@@ -8,11 +8,9 @@ from typing import Any
 
 import torch
 
-from cskt.data.augment import Augmentation
-from cskt.data.datasets import LabeledSet, UnlabeledSet, labeled_batch
-from cskt.methods.semi_supervised import Batches, Student, Terms, annotated, frozen_statistics
-from cskt.methods.supervised import Surroundings, labeled_loss
-from cskt.models import LandmarkNet
+from cskt.data.datasets import LabeledSet, labeled_batch
+from cskt.methods.semi_supervised import Baseline, Terms, annotated, frozen_statistics
+from cskt.methods.supervised import labeled_loss
 from cskt.predict import find_landmarks
 
 
@@ -35,35 +33,10 @@ class Options(Terms):
     view: str = "labeled"
 
 
-class PseudoLabel:
-    """One network; its pseudo-labels are those of the network it starts from.
+class PseudoLabel(Baseline):
+    """One network; its pseudo-labels are those of the network it starts from."""
 
-    Args:
-        few_shot: where it starts.
-        labeled, unlabeled: the data.
-        around: codec, device, precision, seed.
-        options: see `Options`.
-        views: augmentations of "labeled", "weak" and "strong" views.
-    """
-
-    def __init__(
-        self,
-        few_shot: LandmarkNet,
-        labeled: LabeledSet,
-        unlabeled: UnlabeledSet,
-        around: Surroundings,
-        options: Options,
-        views: dict[str, Augmentation],
-    ):
-        self.student = Student(few_shot, around, options)
-        self.batches = Batches(labeled, unlabeled, around, options, views)
-        self.options = options
-        self.pseudo: LabeledSet | None = None
-
-    @property
-    def result(self) -> LandmarkNet:
-        """The averaged network."""
-        return self.student.average
+    pseudo: LabeledSet | None = None
 
     def step(self, step: int, lr: float, generator: torch.Generator) -> dict[str, torch.Tensor | float]:
         """Descend the losses of the labeled and of the pseudo-labeled images once."""

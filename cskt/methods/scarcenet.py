@@ -12,10 +12,8 @@ import torch
 
 from cskt import geometry
 from cskt.data.augment import Augmentation, View, view_landmarks, warp_heatmaps
-from cskt.data.datasets import LabeledSet, UnlabeledBatch, UnlabeledSet, one_view
-from cskt.methods.semi_supervised import Batches, Student, Terms, annotated, rise
-from cskt.methods.supervised import Surroundings
-from cskt.models import LandmarkNet
+from cskt.data.datasets import UnlabeledBatch, one_view
+from cskt.methods.semi_supervised import Baseline, Terms, annotated, rise
 from cskt.predict import BATCH
 
 
@@ -45,35 +43,10 @@ class Options(Terms):
     ramp: float = 0.07
 
 
-class ScarceNet:
-    """A student, a teacher that is its average, and the pseudo-labels of the network they start from.
+class ScarceNet(Baseline):
+    """A student, a teacher that is its average, and the pseudo-labels of the network they start from."""
 
-    Args:
-        few_shot: where both start.
-        labeled, unlabeled: the data.
-        around: codec, device, precision, seed.
-        options: see `Options`.
-        views: augmentations of "labeled", "weak" and "strong" views.
-    """
-
-    def __init__(
-        self,
-        few_shot: LandmarkNet,
-        labeled: LabeledSet,
-        unlabeled: UnlabeledSet,
-        around: Surroundings,
-        options: Options,
-        views: dict[str, Augmentation],
-    ):
-        self.student = Student(few_shot, around, options)
-        self.batches = Batches(labeled, unlabeled, around, options, views)
-        self.options = options
-        self.pseudo: torch.Tensor | None = None  # in the plain crops' pixels [N, L, 2], NaN where there is none
-
-    @property
-    def result(self) -> LandmarkNet:
-        """The teacher."""
-        return self.student.average
+    pseudo: torch.Tensor | None = None  # in the plain crops' pixels [N, L, 2], NaN where there is none
 
     def step(self, step: int, lr: float, generator: torch.Generator) -> dict[str, torch.Tensor | float]:
         """Update the student by labels, sifted pseudo-labels and teacher, then the teacher by the student."""

@@ -149,6 +149,44 @@ class Batches:
         return view_landmarks(landmarks, between(first, second), self.permutation)
 
 
+class Baseline:
+    """What all baselines are made of: a student with its average, which is the result, and batches.
+
+    A baseline adds its `step`; one that remembers more than its student adds that to the state.
+
+    Args:
+        few_shot: where it starts.
+        labeled, unlabeled: the data.
+        around: codec, device, precision, seed.
+        options: the `Options` of its own module.
+        views: augmentations of "labeled", "weak" and "strong" views.
+    """
+
+    def __init__(
+        self,
+        few_shot: LandmarkNet,
+        labeled: LabeledSet,
+        unlabeled: UnlabeledSet,
+        around: Surroundings,
+        options: Terms,
+        views: dict[str, Augmentation],
+    ):
+        self.student = Student(few_shot, around, options)
+        self.batches = Batches(labeled, unlabeled, around, options, views)
+        self.options = options
+
+    @property
+    def result(self) -> LandmarkNet:
+        """The averaged network."""
+        return self.student.average
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"student": self.student.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.student.load_state_dict(state["student"])
+
+
 @contextmanager
 def frozen_statistics(net: nn.Module) -> Iterator[None]:
     """Passes in which batch norm goes by the batch, as ever in training, but does not remember it."""

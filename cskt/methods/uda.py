@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-from cskt.data.augment import Augmentation, between, warp_heatmaps
-from cskt.data.datasets import LabeledBatch, LabeledSet, UnlabeledBatch, UnlabeledSet
+from cskt.data.augment import between, warp_heatmaps
+from cskt.data.datasets import LabeledBatch, UnlabeledBatch
 from cskt.heatmaps import sharpen
-from cskt.methods.semi_supervised import Batches, Student, Terms
-from cskt.methods.supervised import Surroundings, labeled_loss
+from cskt.methods.semi_supervised import Baseline, Student, Terms
+from cskt.methods.supervised import labeled_loss
 from cskt.models import LandmarkNet
 from cskt.models.losses import heatmap_loss, per_landmark, to_heatmaps
 
@@ -38,35 +38,13 @@ class Options(Terms):
     labels: str = "true"
 
 
-class UDA:
-    """One network that is to be consistent with itself; and in the release a second one that labels.
+class UDA(Baseline):
+    """One network that is to be consistent with itself; and in the release a second one that labels."""
 
-    Args:
-        few_shot: where it starts.
-        labeled, unlabeled: the data.
-        around: codec, device, precision, seed.
-        options: see `Options`.
-        views: augmentations of "labeled", "weak" and "strong" views.
-    """
-
-    def __init__(
-        self,
-        few_shot: LandmarkNet,
-        labeled: LabeledSet,
-        unlabeled: UnlabeledSet,
-        around: Surroundings,
-        options: Options,
-        views: dict[str, Augmentation],
-    ):
-        self.student = Student(few_shot, around, options)
-        self.teacher = Student(few_shot, around, options) if options.labels == "teacher" else None
-        self.batches = Batches(labeled, unlabeled, around, options, views)
-        self.options = options
-
-    @property
-    def result(self) -> LandmarkNet:
-        """The averaged network."""
-        return self.student.average
+    def __init__(self, few_shot: LandmarkNet, *given):
+        super().__init__(few_shot, *given)
+        taught = self.options.labels == "teacher"
+        self.teacher = Student(few_shot, self.student.around, self.options) if taught else None
 
     def step(self, step: int, lr: float, generator: torch.Generator) -> dict[str, torch.Tensor | float]:
         """Descend the losses of the labeled and of the unlabeled images once."""
