@@ -346,7 +346,8 @@ def test_decisions_of_a_person_are_honored_and_only_that_stage_is_done_again(tin
 
 @pytest.mark.slow
 def test_without_a_human_model_and_from_labels_alone(tiny, home, tmp_path):
-    changes = {"HUMAN__CHECKPOINT": "none", "OWN__FEW_SHOT_ONLY": True, "MODEL__NAME": "tiny", "INPUT__SIZE": SIZE}
+    changes = {"HUMAN__CHECKPOINT": "none", "OWN__FEW_SHOT_ONLY": True, "MODEL__NAME": "tiny", "INPUT__SIZE": SIZE,
+               "MODEL__WEIGHTS": "", "MODEL__FROZEN": 0}  # fmt: skip
     adaptation = prepare(home, tmp_path / "out", **changes)
     adapt.run(adaptation)
     summary = adapt.write_results(adaptation)

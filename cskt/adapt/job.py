@@ -74,7 +74,7 @@ def run_job(out: str | Path, job: str, until: str = "method", done: Any = None) 
 
     few_shot = folder / "few_shot.pt"
     if not few_shot.exists():
-        net = setting.new_net(setting.scheme) if human is None else setting.animal_net(human)
+        net = setting.new_net(setting.scheme, cfg.MODEL.WEIGHTS) if human is None else setting.animal_net(human)
         method, loop = setting.supervised("FEW_SHOT", net, labeled)
         _train(method, loop, folder / "few_shot", few_shot, f"{job}: few-shot", done, 0)
     done.value = cfg.FEW_SHOT.STEPS

@@ -170,7 +170,8 @@ def _derived(out: Path, cfg: CfgNode, human: LandmarkNet | None, labels: Labels)
     if human is not None:
         spec = human.spec
         derived |= {"HUMAN.CHECKPOINT": str(config.resolve(cfg.HUMAN.CHECKPOINT)), "HUMAN.SCHEME": spec["scheme"],
-                    "MODEL.NAME": spec["name"], "MODEL.OUTPUT": spec["output"], "INPUT.SIZE": spec["size"]}  # fmt: skip
+                    "MODEL.NAME": spec["name"], "MODEL.FROZEN": spec.get("frozen", 0),
+                    "MODEL.OUTPUT": spec["output"], "INPUT.SIZE": spec["size"]}  # fmt: skip
     return derived
 
 
@@ -241,7 +242,8 @@ def _notes(labels: Labels, unlabeled: Annotations | None, human: LandmarkNet | N
             f"shared with the human model: {', '.join(shared) or 'nothing, so mining goes by mirror images alone'}"
         )
     else:
-        notes.append("no human model: training starts from random weights, and mining goes by mirror images alone")
+        start = cfg.MODEL.WEIGHTS or "random"
+        notes.append(f"no human model: training starts from {start} weights, and mining goes by mirror images alone")
     return notes
 
 
