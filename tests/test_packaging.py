@@ -4,6 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
+import licences
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -57,3 +58,12 @@ def test_the_lock_holds_on_every_supported_platform():
     assert "sys_platform == 'linux'" in text
     assert "sys_platform == 'darwin'" in text
     assert "python_full_version < '3.12'" in text
+
+
+def test_every_locked_package_has_a_licence_that_is_compatible_and_listed():
+    rows = dict(re.findall(r"^\| ([a-z0-9-]+) \| ([^|]+) \|$", licences.PAGE.read_text(), flags=re.MULTILINE))
+    assert rows.keys() == set(licences.locked()), "the lock has changed: run `python tests/licences.py`"
+    for name, listed in rows.items():
+        # a package of another system tells nothing here: the page says what was found where it was written
+        assert licences.family(name) in (listed, "not installed"), name
+        assert listed in licences.ALLOWED, f"{name} is under {listed}: find another package, or argue for it"
