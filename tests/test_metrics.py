@@ -181,3 +181,29 @@ def test_a_crossed_interval_is_around_the_mean_of_the_draws_that_an_image_was_pa
     for few in (values[:1], np.full((4, 2), [0.1, np.nan])):
         with pytest.raises(ValueError, match="at least two images, and an image in each draw"):
             metrics.crossed_interval(few)
+
+
+# --- against scipy's tests, which make other assumptions and agree where those hold
+
+
+def test_the_paired_test_agrees_with_the_paired_t_test_of_many_images():
+    rng = np.random.default_rng(0)
+    a = rng.gamma(4, 0.02, 300)
+    for shift in (0.0, 0.001, 0.003):
+        b = a + rng.normal(shift, 0.02, 300)
+        expected = stats.ttest_rel(a, b).pvalue
+        assert metrics.paired_test(a, b, 1, resamples=4000) == pytest.approx(expected, abs=0.03)
+
+
+def test_the_paired_test_of_few_images_counts_all_exchanges():
+    a, b = np.array([0.1, 0.2, 0.4, 0.3]), np.array([0.05, 0.1, 0.1, 0.32])
+    signs = np.array(np.meshgrid(*[[-1, 1]] * 4)).reshape(4, -1)
+    means = ((a - b)[:, None] * signs).mean(axis=0)
+    share = (np.abs(means) >= abs((a - b).mean()) - 1e-12).mean()
+    assert metrics.paired_test(a, b, 0) == pytest.approx(share)
+
+
+def test_the_bootstrap_interval_of_many_images_is_that_of_the_normal_distribution():
+    errors = np.random.default_rng(0).normal(0.06, 0.02, 2000)
+    low, high = stats.norm.interval(0.95, errors.mean(), errors.std(ddof=1) / 2000**0.5)
+    assert metrics.bootstrap_interval(errors, 1, resamples=4000) == pytest.approx((low, high), abs=(high - low) / 20)
