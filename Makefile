@@ -2,6 +2,7 @@
 #                  whose report/index.html shows all of it in a browser
 #                  SETTING=zoo (or another file of params/)   SEEDS=1 (how many)   CORES=all   GPUS=all
 # make test        the fast tests, then the slow ones
+# make torture     what takes minutes: a hundred kills, thousands of damaged inputs, mutants (docs/reliability.md)
 # make lint        what the pre-commit hooks check
 # make lab         JupyterLab in this folder
 # make lock        renew requirements.lock from pyproject.toml (needs uv)
@@ -22,7 +23,7 @@ READY := .venv/.ready
 # one thread per process, one process per core: OpenMP threads of several jobs wait for each other
 export OMP_NUM_THREADS := 1
 
-.PHONY: reproduce test lint lab lock clean
+.PHONY: reproduce test torture lint lab lock clean
 
 # a run that fails is a gap in the tables, which are made all the same
 reproduce: SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) --resources gpu=$(GPUS) --config setting=$(SETTING) seeds=$(SEEDS)
@@ -30,8 +31,11 @@ reproduce: $(READY)
 	$(SNAKEMAKE) || { $(SNAKEMAKE) gaps=1; exit 1; }
 
 test: $(READY)
-	MPLBACKEND=agg $(BIN)/pytest -n $(CORES) -m "not slow"
-	MPLBACKEND=agg $(BIN)/pytest -n $(CORES) -m slow
+	MPLBACKEND=agg $(BIN)/pytest -n $(CORES) -m "not slow and not torture"
+	MPLBACKEND=agg $(BIN)/pytest -n $(CORES) -m "slow and not torture"
+
+torture: $(READY)
+	MPLBACKEND=agg $(BIN)/pytest -n $(CORES) -m torture -rP
 
 lint: $(READY)
 	$(BIN)/ruff check
