@@ -3,6 +3,8 @@
 #                  SETTING=zoo (or another file of params/)   SEEDS=1 (how many)   CORES=all   GPUS=all
 # make test        the fast tests, then the slow ones
 # make torture     what takes minutes: a hundred kills, thousands of damaged inputs, mutants (docs/reliability.md)
+# make bench      times of all stages against plain loops and other libraries: about 8 minutes on 2 idle cores;
+#                  renews docs/results/performance* and the table in README.md   THREADS=1
 # make lint        what the pre-commit hooks check
 # make lab         JupyterLab in this folder
 # make lock        renew requirements.lock from pyproject.toml (needs uv)
@@ -16,6 +18,7 @@ SEEDS ?= 1
 CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 GPUS ?= $(shell nvidia-smi --list-gpus 2>/dev/null | wc -l)
 PYTHON ?= python3
+THREADS ?= 1
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -23,7 +26,7 @@ READY := .venv/.ready
 # one thread per process, one process per core: OpenMP threads of several jobs wait for each other
 export OMP_NUM_THREADS := 1
 
-.PHONY: reproduce test torture lint lab lock clean
+.PHONY: reproduce test torture bench lint lab lock clean
 
 # a run that fails is a gap in the tables, which are made all the same
 reproduce: SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) --resources gpu=$(GPUS) --config setting=$(SETTING) seeds=$(SEEDS)
@@ -36,6 +39,24 @@ test: $(READY)
 
 torture: $(READY)
 	MPLBACKEND=agg $(BIN)/pytest -n $(CORES) -m torture -rP
+
+bench: $(READY) .venv/.peers
+	rm -rf outputs/performance/benchmark
+	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m cskt run notebooks/20_performance.ipynb \
+	    --config params/performance.yaml --set THREADS=$(THREADS) --out outputs/performance/benchmark
+	$(BIN)/python -m cskt report performance
+
+# what cannot be installed is left out of the comparison
+.venv/.peers: $(READY) requirements-bench.txt
+	if command -v uv >/dev/null; then \
+	    uv pip install --quiet --python $(BIN)/python --constraint requirements.lock \
+	        --requirement pyproject.toml --extra export --extra bench && \
+	    uv pip install --quiet --python $(BIN)/python --no-deps --requirement requirements-bench.txt; \
+	else \
+	    $(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[export,bench]' && \
+	    $(BIN)/python -m pip install --quiet --no-deps --requirement requirements-bench.txt; \
+	fi || echo "not all other libraries could be installed" >&2
+	touch $@
 
 lint: $(READY)
 	$(BIN)/ruff check

@@ -183,8 +183,13 @@ def report(args: argparse.Namespace) -> None:
     """Copy a setting's results into docs/results/ and renew the tables of README.md."""
     from cskt import config
     from cskt.report import publish
+    from cskt.speed import results
 
-    for path in publish(args.setting, config.resolve("outputs"), config.PROJECT):
+    if args.setting == "performance":
+        written = results.publish(config.resolve("outputs/performance/benchmark"), config.PROJECT)
+    else:
+        written = publish(args.setting, config.resolve("outputs"), config.PROJECT)
+    for path in written:
         print(f"written {path}")
 
 

@@ -28,7 +28,7 @@ FLOORS = {
     **dict.fromkeys(("figures_neighbours", "pages", "paper", "report", "sheets"), 7),
     "demo": 7,
     "demo_texts": 8,
-    **dict.fromkeys(("adapt", "explorer_panel", "figures_paper", "figures_supplement", "supplement"), 8),
+    **dict.fromkeys(("adapt", "explorer_panel", "figures_paper", "figures_supplement", "speed", "supplement"), 8),
     **dict.fromkeys(("demo_panel", "own_commands"), 9),
     "demo_app": 10,
     "__main__": 11,

@@ -1,0 +1,187 @@
+"""The functions of other libraries that do the same as a stage of ours; those that are not installed are left out.
+
+`make bench` installs them from requirements-bench.txt. mmpose, DeepLabCut and Lightning Pose are installed without what
+they depend on, and of each only the module with the decoder is loaded, without the `__init__` of the packages above it.
+"""
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import torch
+
+from cskt.progress import say
+from cskt.speed.timing import Contender
+
+
+@contextmanager
+def _bare(package: str, *below: str, stubs: Mapping[str, dict] | None = None) -> Iterator[None]:
+    """A package, and some below it, without what their `__init__` would import; `stubs` stand for modules in it."""
+    found = importlib.util.find_spec(package)
+    folder = Path(found.submodule_search_locations[0])
+    before = set(sys.modules)
+    for name in ("", *below):
+        module = ModuleType(f"{package}.{name}".rstrip("."))
+        module.__path__ = [str(folder.joinpath(*name.split(".")))]
+        sys.modules[module.__name__] = module
+    for name, content in (stubs or {}).items():
+        sys.modules[f"{package}.{name}"] = module = ModuleType(f"{package}.{name}")
+        vars(module).update(content)
+    try:
+        yield
+    finally:
+        for name in set(sys.modules) - before:
+            if name.split(".")[0] == package:
+                del sys.modules[name]
+
+
+def missing() -> list[str]:
+    """Names of the packages that are not installed."""
+    names = ("kornia", "albumentations", "mmpose", "deeplabcut", "lightning_pose")
+    return [name for name in names if importlib.util.find_spec(name) is None]
+
+
+def decoders(heatmaps: torch.Tensor, subpixel: bool) -> list[Contender]:
+    """Landmarks in cells of maps [B, L, H, W]: the decoders that find whole and quarter cells, or finer ones."""
+    absent, found = missing(), []
+
+    def add(package: str, name: str, make: Callable[[], Callable]) -> None:
+        if package in absent:
+            return
+        try:
+            found.append(Contender(name, "peer", make()))
+        except (ImportError, AttributeError) as error:
+            say(f"{name} is left out: it cannot be loaded ({error})")
+
+    if subpixel:
+        add("kornia", "kornia spatial_expectation2d", lambda: _kornia_expectation(heatmaps))
+        add("mmpose", "mmpose DARK", lambda: _mmpose(heatmaps, dark=True))
+        if "kornia" not in absent:
+            add("lightning_pose", "Lightning Pose", lambda: _lightning_pose(heatmaps))
+    else:
+        add("mmpose", "mmpose", lambda: _mmpose(heatmaps, dark=False))
+        add("deeplabcut", "DeepLabCut", lambda: _deeplabcut(heatmaps))
+    return found
+
+
+def encoders(landmarks: torch.Tensor, size: int) -> list[Contender]:
+    """Heatmaps of landmarks [B, L, 2] in cells."""
+    absent, found = missing(), []
+    if "kornia" not in absent:
+        from kornia.geometry.subpix import render_gaussian2d
+
+        mean, std = landmarks.flatten(0, 1), torch.ones(landmarks.shape[0] * landmarks.shape[1], 2)
+        found.append(Contender("kornia", "peer", lambda: render_gaussian2d(mean, std, (size, size))))
+    if "mmpose" not in absent:
+        with _bare("mmpose", "codecs"):
+            utils = importlib.import_module("mmpose.codecs.utils")
+        points, seen = landmarks.numpy(), np.ones(landmarks.shape[:2], np.float32)
+
+        def mmpose():
+            for one, visible in zip(points, seen, strict=True):
+                utils.generate_gaussian_heatmaps((size, size), one[None], visible[None], sigma=1.0)
+
+        found.append(Contender("mmpose", "peer", mmpose))
+    return found
+
+
+def croppers(files: list[Path], boxes: np.ndarray, size: int) -> list[Contender]:
+    """Crops of the boxes' squares out of picture files."""
+    from torchvision.io import ImageReadMode, decode_image
+    from torchvision.transforms import v2
+
+    side = boxes[:, 2:].max(axis=1)
+    corners = boxes[:, :2] + boxes[:, 2:] / 2 - side[:, None] / 2
+    places = [(*map(int, corner), int(length)) for corner, length in zip(corners, side, strict=True)]
+
+    def torchvision():
+        for file, (x, y, length) in zip(files, places, strict=True):
+            picture = decode_image(str(file), ImageReadMode.RGB)
+            v2.functional.resized_crop(picture, y, x, length, length, [size, size], antialias=True)
+
+    found = [Contender("torchvision v2", "peer", torchvision)]
+    if "albumentations" not in missing():
+        import albumentations
+        import cv2
+
+        def run():
+            for file, (x, y, length) in zip(files, places, strict=True):
+                crop = albumentations.Compose([
+                    albumentations.Crop(max(x, 0), max(y, 0), x + length, y + length, pad_if_needed=True),
+                    albumentations.Resize(size, size),
+                ])  # fmt: skip
+                crop(image=cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB))
+
+        found.append(Contender("albumentations", "peer", run))
+    return found
+
+
+def augmenters(crops: torch.Tensor) -> list[Contender]:
+    """A random turn, zoom, shift and mirror image and other colors for each of the crops, uint8 [B, C, C, 3]."""
+    from torchvision.transforms import v2
+
+    images = crops.permute(0, 3, 1, 2).contiguous()
+    one = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.RandomAffine(60, (0.08, 0.08), (0.77, 1.3)),
+                      v2.RandomHorizontalFlip(0.5), v2.ColorJitter(0.2, 0.5, 0.5, 0.05)])  # fmt: skip
+    found = [Contender("torchvision v2", "peer", lambda: [one(image) for image in images])]
+    absent = missing()
+    if "kornia" not in absent:
+        from kornia import augmentation
+
+        batch = augmentation.AugmentationSequential(
+            augmentation.RandomAffine(60, (0.08, 0.08), (0.77, 1.3), p=1.0), augmentation.RandomHorizontalFlip(p=0.5),
+            augmentation.ColorJitter(0.2, 0.5, 0.5, 0.05, p=1.0), data_keys=["input"],
+        )  # fmt: skip
+        found.append(Contender("kornia", "peer", lambda: batch(images.float().div(255))))
+    if "albumentations" not in absent:
+        import albumentations
+
+        single = albumentations.Compose([
+            albumentations.Affine(scale=(0.77, 1.3), translate_percent=0.08, rotate=(-60, 60), p=1.0),
+            albumentations.HorizontalFlip(p=0.5), albumentations.ColorJitter(0.2, 0.5, 0.5, 0.05, p=1.0),
+        ])  # fmt: skip
+        arrays = list(crops.numpy())
+        found.append(Contender("albumentations", "peer", lambda: [single(image=image) for image in arrays]))
+    return found
+
+
+def _kornia_expectation(heatmaps):
+    from kornia.geometry.subpix import spatial_expectation2d, spatial_softmax2d
+
+    return lambda: spatial_expectation2d(spatial_softmax2d(heatmaps * 1000.0), normalized_coordinates=False)
+
+
+def _mmpose(heatmaps, dark):
+    with _bare("mmpose", "codecs"):
+        utils = importlib.import_module("mmpose.codecs.utils")
+    maps = heatmaps.numpy()
+
+    def run():
+        for one in maps:
+            cells, _ = utils.get_heatmap_maximum(one)
+            refine = (lambda c, m: utils.refine_keypoints_dark(c, m, 11)) if dark else utils.refine_keypoints
+            refine(cells[None], one.copy() if dark else one)
+
+    return run
+
+
+def _deeplabcut(heatmaps):
+    with _bare("deeplabcut", "pose_estimation_pytorch", "pose_estimation_pytorch.models",
+               "pose_estimation_pytorch.models.predictors",
+               stubs={"core.config": {"ensure_plain_config": lambda config: config}}):  # fmt: skip
+        module = importlib.import_module("deeplabcut.pose_estimation_pytorch.models.predictors.single_predictor")
+    predictor = module.HeatmapPredictor(apply_sigmoid=False, location_refinement=False)
+    return lambda: predictor(4.0, {"heatmap": heatmaps})
+
+
+def _lightning_pose(heatmaps):
+    # the head asks that package only for a table of strides
+    stubs = {"models.backbones": {"BACKBONE_STRIDES": {}}}
+    with _bare("lightning_pose", "data", "models", "models.heads", stubs=stubs):
+        head = importlib.import_module("lightning_pose.models.heads.heatmap")
+    return lambda: head.run_subpixelmaxima(heatmaps, 2, torch.tensor(1000.0))

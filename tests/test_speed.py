@@ -1,0 +1,115 @@
+"""The measurements are fair, and the tables say what was measured."""
+
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from cskt.speed import growth, results, stages, timing
+from cskt.speed.material import largest, noisy_heatmaps, plain
+from cskt.speed.timing import Contender, Machine
+
+MACHINE = Machine(read=1e10, write=1e10, matmul=1e11, matmul_bf16=2e11, conv=1e11, conv_bf16=2e11)
+
+
+def busy(seconds):
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+
+
+def test_a_race_takes_turns_and_a_slow_one_only_one():
+    order = []
+
+    def run(name, seconds):
+        return lambda: (order.append(name), busy(seconds))
+
+    times = timing.race({"a": run("a", 0.001), "b": run("b", 0.001), "slow": run("slow", 0.05)}, 0.03, least=3)
+    assert order[:3] == ["a", "b", "slow"]
+    assert order[3:8] == ["a", "b", "slow", "a", "b"]
+    assert len(times["slow"]) == 1 and len(times["a"]) == len(times["b"]) >= 3
+    assert 0.001 <= np.median(times["a"]) < 0.01
+
+
+def test_a_stage_gives_times_of_one_item_and_compares_ours_with_the_plain_one():
+    contenders = [
+        Contender("plain", "plain", lambda: (busy(0.004), 1.0)[1]),
+        Contender("quick", "ours", lambda: (busy(0.001), 1.5)[1]),
+        Contender("other", "peer", lambda: busy(0.002)),
+    ]
+    how = {"seconds": 0.02, "difference": largest, "floor": (0.0005, "why")}
+    rows = pd.DataFrame(timing.stage("toy", "image", 2, contenders, **how))
+    assert rows["kind"].tolist() == ["plain", "ours", "peer", "floor"]
+    assert rows["difference"].tolist()[1] == 0.5 and rows["difference"].isna().tolist() == [True, False, True, True]
+    row = results.summary(rows).iloc[0]
+    assert row["plain"] == pytest.approx(0.002, rel=0.5)
+    assert row["quicker"] == pytest.approx(4, rel=0.5) and row["ahead"] == pytest.approx(2, rel=0.5)
+    assert row["share"] == pytest.approx(0.5, rel=0.5)
+
+
+ROWS = pd.DataFrame(
+    [("NME", "image", "plain loops", "plain", 1e-4, np.nan), ("NME", "image", "cskt", "ours", 1e-6, 0.0),
+     ("forward", "image", "plain loops", "plain", 0.4, np.nan),
+     ("forward", "image", "cskt, bfloat16", "ours", 0.1, 0.01),
+     ("forward", "image", "cskt, without the network", "ours", 1e-9, np.nan),
+     ("forward", "image", "floor", "floor", 0.05, np.nan)],
+    columns=["stage", "unit", "contender", "kind", "seconds", "difference"],
+)  # fmt: skip
+
+
+def test_the_table_names_our_fastest_and_what_was_asked_for():
+    lines = results.markdown(ROWS).splitlines()[2:]
+    assert lines == [
+        "| NME | 100.00 µs | 1.00 µs (cskt) | 100 x | 60 x |  |  |  | 0 |",
+        "| forward | 400.00 ms | 100.00 ms (bfloat16) | 4 x | 2.8 x |  |  | 50 % | 0.01 |",
+    ]
+
+
+def test_the_page_is_renewed_between_its_marks():
+    page = "a\n<!-- performance -->\nold\n<!-- end -->\nb\n<!-- end -->\n"
+    renewed = results.fill(page, ROWS)
+    assert renewed == f"a\n<!-- performance -->\n{results.markdown(ROWS)}\n<!-- end -->\nb\n<!-- end -->\n"
+    assert results.fill(renewed, ROWS) == renewed
+    assert results.fill("no marks", ROWS) == "no marks"
+
+
+def test_the_figures_show_every_stage_and_every_size():
+    ax = results.figure(ROWS)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["NME", "forward"]
+    grown = pd.DataFrame({"what": ["a", "a", "b"], "size": [10, 100, 10], "seconds": [1e-6, 1e-6, 1e-3]})
+    assert len(results.growth_figure(grown).lines) == 2
+
+
+def test_noise_moves_subpixel_landmarks_by_less_than_a_thirtieth_of_a_cell():
+    """At 2 % noise, along each axis (root mean square)."""
+    from cskt.heatmaps import decode
+
+    maps, places = noisy_heatmaps(64, 64)
+    error = decode(maps)[0] - places
+    assert error.square().mean().sqrt() < 0.03
+
+
+def test_the_plain_loops_are_those_of_the_tests():
+    assert plain("loops").find_cells(torch.ones(1, 1, 4, 4)).shape == (1, 1, 2)
+
+
+@pytest.mark.slow
+def test_the_stages_without_a_network_agree_with_the_plain_loops(tmp_path):
+    rows = stages.codec(MACHINE, batch=2, cells=16, seconds=0.0) + stages.errors(batch=2, seconds=0.0)
+    rows = pd.DataFrame(rows + stages.items(tmp_path / "items", size=64, count=2, rows=100, seconds=0.0))
+    compared = rows[(rows["kind"] == "ours") & (rows["stage"] != "random view of a cached crop")]
+    assert compared["difference"].max() < 1e-4
+    assert set(results.TARGETS) - set(rows["stage"]) == {
+        "forward", "forward and backward", "Meta-CSKT step, 4 + 16", "mining a pool", "evaluation, end to end"
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_time_per_item_does_not_grow_with_the_table():
+    rows = pd.DataFrame(growth.annotations((1_000, 100_000))).set_index(["what", "size"])["seconds"]
+    for what in ("cskt: rows of a batch drawn", "cskt: pseudo-labels of a batch remembered"):
+        assert rows[what, 100_000] < 5 * rows[what, 1_000]
+    found = pd.DataFrame(growth.crops((50, 500), side=64))
+    assert (found["memory"] < 20e6).all()
