@@ -5,6 +5,8 @@
 # make torture     what takes minutes: a hundred kills, thousands of damaged inputs, mutants (docs/reliability.md)
 # make bench      times of all stages against plain loops and other libraries: about 8 minutes on 2 idle cores;
 #                  renews docs/results/performance* and the table in README.md   THREADS=1
+# make test-browser  the demos in a real headless Chromium, through JupyterLab and Voila; screenshots in outputs/browser/
+# make demo        the single-image demo as a web app on this machine alone   DEMO=demo_animal (or demo_horse)
 # make lint        what the pre-commit hooks check
 # make lab         JupyterLab in this folder
 # make lock        renew requirements.lock from pyproject.toml (needs uv)
@@ -19,6 +21,7 @@ CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 GPUS ?= $(shell nvidia-smi --list-gpus 2>/dev/null | wc -l)
 PYTHON ?= python3
 THREADS ?= 1
+DEMO ?= demo_animal
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -26,7 +29,7 @@ READY := .venv/.ready
 # one thread per process, one process per core: OpenMP threads of several jobs wait for each other
 export OMP_NUM_THREADS := 1
 
-.PHONY: reproduce test torture bench lint lab lock clean
+.PHONY: reproduce test test-browser demo torture bench lint lab lock clean
 
 # a run that fails is a gap in the tables, which are made all the same
 reproduce: SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) --resources gpu=$(GPUS) --config setting=$(SETTING) seeds=$(SEEDS)
@@ -35,7 +38,7 @@ reproduce: $(READY)
 
 test: $(READY)
 	MPLBACKEND=agg $(BIN)/pytest -n $(CORES) -m "not slow and not torture"
-	MPLBACKEND=agg $(BIN)/pytest -n $(CORES) -m "slow and not torture"
+	MPLBACKEND=agg $(BIN)/pytest -n $(CORES) -m "slow and not torture and not browser"
 
 torture: $(READY)
 	MPLBACKEND=agg $(BIN)/pytest -n $(CORES) -m torture -rP
@@ -57,6 +60,14 @@ bench: $(READY) .venv/.peers
 	    $(BIN)/python -m pip install --quiet --no-deps --requirement requirements-bench.txt; \
 	fi || echo "not all other libraries could be installed" >&2
 	touch $@
+
+# nothing is installed here: who has no chromium is told how to get it
+test-browser: $(READY)
+	@command -v chromium >/dev/null || { echo "make test-browser needs a browser: apt-get install chromium" >&2; exit 2; }
+	MPLBACKEND=agg $(BIN)/pytest -m browser tests/test_browser.py
+
+demo: $(READY)
+	$(BIN)/voila notebooks/$(DEMO).ipynb --Voila.config_file_paths=profiles/voila
 
 lint: $(READY)
 	$(BIN)/ruff check

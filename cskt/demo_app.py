@@ -35,11 +35,11 @@ class DemoApp:
 
     Args:
         cfg: the setting whose test images and networks are offered first.
-        run_dir: where samples are drawn if no data is at hand; relative to the project.
+        run_dir: outputs/<setting>/<name>, relative to the project: networks are looked for in its outputs/, and samples
+            are drawn into it if no data is at hand.
         beside: names of further settings (files of params/) whose images and networks are offered too, where they are.
         species: of samples from the other settings; empty: of all.
         checkpoints: files of networks of one's own.
-        outputs: the folder of all settings' runs.
 
     Attributes:
         view: the widget to show.
@@ -53,10 +53,10 @@ class DemoApp:
         beside: Iterable[str] = (),
         species: Iterable[str] = (),
         checkpoints: Iterable[str | Path] = (),
-        outputs: str | Path = "outputs",
     ):
         self.cfgs = [cfg, *(config.load(f"params/{name}.yaml") for name in beside if name != cfg.SETTING)]
-        self.outputs, self.folder = config.resolve(outputs), config.resolve(run_dir)
+        self.folder = config.resolve(run_dir)
+        self.outputs = self.folder.parents[1]
         self.own = [config.resolve(path) for path in checkpoints]
         self.device = pick_device(cfg.DEVICE)
         self.species = list(species)
@@ -151,12 +151,15 @@ class DemoApp:
     def next_sample(self) -> None:
         """Go to the next sample, from the last one to the first."""
         if self.sample.options:
-            self.sample.index = ((self.sample.index or 0) + 1) % len(self.sample.options)
+            here = -1 if self.sample.index is None else self.sample.index
+            self.sample.index = (here + 1) % len(self.sample.options)
 
     def open_upload(self, name: str, content: bytes) -> None:
         """Take a picture that was uploaded; it has no box yet."""
         name = Path(name.replace("\\", "/")).name
         self._open(Scene(name, uploads.read_upload(name, content)))
+        with self._silently():
+            self.sample.index = None  # it is not the sample any more, which can be chosen again
         self._say(f"{name}: {self.scene.picture.width} x {self.scene.picture.height} pixels. "
                   "Now drag a box around the face, or let one be proposed.")  # fmt: skip
 

@@ -41,12 +41,12 @@ def percent(fraction: float) -> str:
 def verdict_html(seen: Look, category: str, t_pos: float, t_neg: float, nme: float) -> str:
     """The verdict of the mining rule with the numbers that it rests on, and the error where it is known."""
     name, meaning = VERDICTS[category]
-    flip = f"flip disagreement <b>{percent(seen.flip_disagreement)}</b> ({_side(seen.flip_disagreement, t_neg)} T_neg)"
-    if np.isnan(seen.human_disagreement):
-        human = "human disagreement: no human model at hand"
-    else:
-        human = f"human disagreement <b>{percent(seen.human_disagreement)}</b>" \
-                f" ({_side(seen.human_disagreement, t_pos)} T_pos)"  # fmt: skip
+    below = f"{_side(seen.flip_disagreement, t_neg)} T_neg {t_neg:.3f}"
+    flip = f"flip disagreement <b>{percent(seen.flip_disagreement)}</b> ({below})"
+    human = "human disagreement: no human model at hand"
+    if not np.isnan(seen.human_disagreement):
+        below = f"{_side(seen.human_disagreement, t_pos)} T_pos {t_pos:.3f}"
+        human = f"human disagreement <b>{percent(seen.human_disagreement)}</b> ({below})"
     error = "" if np.isnan(nme) else f"<span>error against the label <b>{percent(nme)}</b></span>"
     return (
         f'<div class="cskt-verdict"><span class="cskt-chip" style="background:{COLORS[category]}">{name}</span>'

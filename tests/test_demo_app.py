@@ -30,9 +30,9 @@ def home(tmp_path, monkeypatch):
     return tmp_path
 
 
-def open_app(home, **how):
+def open_app(home, outputs="outputs"):
     cfg = config.load("params/zoo.yaml", {"DATA.ROOT": str(home / "zoo"), "DATA.TEST": ["all.txt"], "DEVICE": "cpu"})
-    return DemoApp(cfg, home / "demo", **({"outputs": home / "outputs"} | how))
+    return DemoApp(cfg, home / outputs / "zoo" / "demo")
 
 
 @pytest.fixture
@@ -217,7 +217,7 @@ def test_the_next_sample_begins_anew_after_the_last(app):
 
 
 def test_without_a_network_it_says_how_to_get_one_and_finds_it_later(home, tmp_path):
-    app = open_app(home, outputs=tmp_path / "empty")
+    app = open_app(home, "empty")
     assert "make reproduce" in app.advice.value
     assert app.panels[0].seen is None
     assert app.panels[0].canvas.picture
