@@ -9,6 +9,7 @@
 # make demo        the single-image demo as a web app on this machine alone   DEMO=demo_animal (or demo_horse)
 # make lint        what the pre-commit hooks check
 # make lab         JupyterLab in this folder
+# make tour        draw the pictures of README.md anew, from the zoo's finished runs
 # make lock        renew requirements.lock from pyproject.toml (needs uv)
 # make clean       remove the environment and caches; outputs/ stays
 #
@@ -29,7 +30,7 @@ READY := .venv/.ready
 # one thread per process, one process per core: OpenMP threads of several jobs wait for each other
 export OMP_NUM_THREADS := 1
 
-.PHONY: reproduce test test-browser demo torture bench lint lab lock clean
+.PHONY: reproduce test test-browser demo torture bench lint lab tour lock clean
 
 # a run that fails is a gap in the tables, which are made all the same
 reproduce: SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) --resources gpu=$(GPUS) --config setting=$(SETTING) seeds=$(SEEDS)
@@ -76,6 +77,9 @@ lint: $(READY)
 
 lab: $(READY)
 	$(BIN)/jupyter lab
+
+tour: $(READY)
+	MPLBACKEND=agg $(BIN)/python -m cskt tour
 
 lock:
 	uv pip compile --universal --generate-hashes --fork-strategy fewest --python-version 3.11 --extra dev \

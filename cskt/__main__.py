@@ -18,6 +18,15 @@ def main(argv: list[str] | None = None) -> int:
     except DataError as error:
         print(f"cskt {args.command}: error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        # a file that cannot be opened or written; anything else is a fault of ours
+        if error.filename is None:
+            raise
+        print(f"cskt {args.command}: error: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"cskt {args.command}: stopped", file=sys.stderr)
+        return 130
 
 
 # Commands import what they need themselves, so that `--help` does not wait for it.
@@ -201,6 +210,17 @@ def html(args: argparse.Namespace) -> None:
     print(f"written {write_pages(config.resolve('outputs') / args.setting)}")
 
 
+def tour(args: argparse.Namespace) -> None:
+    """Draw the pictures of README's tour anew, from the zoo's finished runs."""
+    from cskt import config
+    from cskt.settings import Setting
+    from cskt.tour import write_tour
+
+    setting = Setting(config.load(args.config))
+    for path in write_tour(setting, config.resolve("outputs") / setting.cfg.SETTING, args.out):
+        print(f"written {path}, {path.stat().st_size / 1000:.0f} kB")
+
+
 def horse_lists(args: argparse.Namespace) -> None:
     """Write the lists and boxes that the horse data set's release_data lacks, into that folder."""
     from cskt.data.horse import write_lists
@@ -216,7 +236,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Facial landmarks of animals from a few labels. More on each: python -m cskt COMMAND --help",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(
+        dest="command", prog="python -m cskt", required=True, metavar="COMMAND", help=argparse.SUPPRESS
+    )
 
     own_commands.add_parsers(commands)
 
@@ -284,6 +306,10 @@ def _parser() -> argparse.ArgumentParser:
     command = _add(commands, html, "python -m cskt html zoo")
     command.add_argument("setting", help="a folder of outputs/")
 
+    command = _add(commands, tour, "python -m cskt tour --out docs/images")
+    command.add_argument("--config", default="params/zoo.yaml", metavar="YAML", help="of the zoo (%(default)s)")
+    command.add_argument("--out", default="docs/images", metavar="DIR", help="folder to write into (%(default)s)")
+
     command = _add(commands, horse_lists, "python -m cskt horse-lists ../data/release_data")
     command.add_argument("release", help="the unpacked release_data of Rashid et al.")
     command.add_argument("--seed", type=int, default=0, help="of the draw (default: %(default)s)")
@@ -295,7 +321,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add(commands: argparse._SubParsersAction, run, example: str) -> argparse.ArgumentParser:
     """Add the command that a function is: its name, its docstring, and an example to copy."""
     name = run.__name__.replace("_", "-")
-    command = commands.add_parser(name, description=run.__doc__, epilog=f"example: {example}")
+    command = own_commands.add_command(commands, name, run.__doc__.splitlines()[0], example)
     command.set_defaults(run=run)
     return command
 
@@ -303,7 +329,7 @@ def _add(commands: argparse._SubParsersAction, run, example: str) -> argparse.Ar
 # the overview's order; a command of no group stands under the last one
 GROUPS = {
     "animals of your own (docs/own_data.md)": ("data check", "data sample", "adapt", "predict", "export"),
-    "the suite": ("run", "html", "table", "report"),
+    "the suite": ("run", "html", "table", "report", "tour"),
     "single numbers": (),
 }
 
@@ -319,10 +345,9 @@ def _overview(commands: argparse._SubParsersAction) -> str:
     for group, names in GROUPS.items():
         lines += ["", f"{group}:"] if lines else [f"{group}:"]
         for name in names or [name for name in found if name not in grouped]:
-            about, example = found[name].description, found[name].epilog.removeprefix("example: ")
+            about, example = found[name].description, found[name].get_default("example")
             lines += textwrap.wrap(about, 110, initial_indent=f"  {name:<12}  ", subsequent_indent=" " * 16)
-            lines += textwrap.wrap(example, 110, initial_indent=" " * 16, subsequent_indent=" " * 20,
-                                   break_long_words=False, break_on_hyphens=False)  # fmt: skip
+            lines += own_commands.copyable(example, " " * 16)
     return "\n".join(lines)
 
 

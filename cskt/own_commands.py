@@ -1,6 +1,7 @@
 """The commands for a person's own animals: `data check`, `data sample`, `adapt`; see docs/own_data.md."""
 
 import argparse
+import re
 import sys
 
 # Commands import what they need themselves, so that `--help` does not wait for it.
@@ -104,7 +105,7 @@ def _overrides(args: argparse.Namespace) -> dict:
 def add_parsers(commands: argparse._SubParsersAction) -> None:
     """Add these commands to the command line's parser."""
     data = commands.add_parser("data", description="Labels of your own.")
-    kinds = data.add_subparsers(dest="kind", required=True, metavar="COMMAND")
+    kinds = data.add_subparsers(prog="python -m cskt data", dest="kind", required=True, metavar="COMMAND")
 
     example = "python -m cskt data check my_animals/labels.csv --images my_animals/pictures --out check"
     command = _add(kinds, "check", data_check, example)
@@ -153,11 +154,39 @@ def _add_reading(command: argparse.ArgumentParser) -> None:
 
 
 def _add(commands: argparse._SubParsersAction, name: str, run, example: str) -> argparse.ArgumentParser:
-    about = run.__doc__.splitlines()[0]
-    command = commands.add_parser(name, description=about, epilog=f"example: {example}")
+    command = add_command(commands, name, run.__doc__.splitlines()[0], example)
     # errors are told under the whole name
     command.set_defaults(run=run, command=run.__name__.replace("_", " "))
     return command
+
+
+def add_command(commands: argparse._SubParsersAction, name: str, about: str, example: str) -> argparse.ArgumentParser:
+    """Add a command with what it does and an example, which `--help` shows as it can be copied."""
+    epilog = "\n".join(["example:", *copyable(example, "  ")])
+    command = commands.add_parser(
+        name, description=about, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    command.set_defaults(example=example)
+    return command
+
+
+def copyable(example: str, indent: str, width: int = 110) -> list[str]:
+    r"""Break a command into lines that a shell takes as one.
+
+    Example:
+        >>> copyable("python -m cskt table zoo --out t.csv", "  ", 30)
+        ['  python -m cskt table zoo \\', '      --out t.csv']
+    """
+    # an option and its value stay together
+    parts = re.split(r" (?=--)", example)
+    lines = [indent + parts[0]]
+    for part in parts[1:]:
+        if len(lines[-1]) + len(part) + 3 > width:
+            lines[-1] += " \\"
+            lines.append(f"{indent}    {part}")
+        else:
+            lines[-1] += f" {part}"
+    return lines
 
 
 def note(text: str) -> None:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from cskt import config, files, locks
+from cskt.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +36,7 @@ CODE = ("cskt", "notebooks", "params", "Snakefile", "profiles", "requirements.lo
 WRAPPER_FILES = ("log.txt", "running.ipynb", ".lock", ".running.lock")
 
 
-class RunError(RuntimeError):
+class RunError(DataError):
     """A run was refused. The message says why and what to do."""
 
 

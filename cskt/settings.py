@@ -193,10 +193,12 @@ class Setting:
 
     @property
     def codec(self) -> Codec:
+        """How heatmaps are made of landmarks and read."""
         return CODECS[self.cfg.CODEC]
 
     @property
     def device(self) -> torch.device:
+        """Where networks are put: what DEVICE says, by default the GPU where there is one."""
         return pick_device(self.cfg.DEVICE)
 
     @property

@@ -29,7 +29,7 @@ FLOORS = {
     "demo": 7,
     "demo_texts": 8,
     **dict.fromkeys(("adapt", "explorer_panel", "figures_paper", "figures_supplement", "speed", "supplement"), 8),
-    **dict.fromkeys(("demo_panel", "own_commands"), 9),
+    **dict.fromkeys(("demo_panel", "own_commands", "tour"), 9),
     "demo_app": 10,
     "__main__": 11,
 }

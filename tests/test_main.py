@@ -130,7 +130,7 @@ def test_help_has_an_example_that_parses(capsys, command):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])
     assert stop.value.code == 0
-    assert f"example: python -m cskt {command} --" in capsys.readouterr().out
+    assert f"example:\n  python -m cskt {command} --" in capsys.readouterr().out
 
 
 def test_the_overview_names_every_command_once_with_an_example(capsys):

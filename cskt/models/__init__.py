@@ -66,10 +66,12 @@ class LandmarkNet(nn.Module):
 
     @property
     def output(self) -> str:
+        """What its maps mean, one of `losses.OUTPUTS`."""
         return self.spec["output"]
 
     @property
     def size(self) -> int:
+        """Side of the crop it is meant for, pixels."""
         return self.spec["size"]
 
     @property
