@@ -20,7 +20,7 @@ from cskt.tour import write_tour
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # of training's protocol: what they do is said once, at the protocol
-PROTOCOL = {"step", "state_dict", "load_state_dict"}
+PROTOCOL = {"result", "step", "state_dict", "load_state_dict"}
 
 
 def commands(text):
