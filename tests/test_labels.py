@@ -4,6 +4,7 @@ import importlib.util
 import json
 import sys
 
+import damage
 import foreign
 import numpy as np
 import pandas as pd
@@ -305,3 +306,16 @@ def test_a_scheme_file_names_landmarks_for_files_that_do_not(home, tmp_path):
     labels = read_labels(files[".pts"][0], folder / "images", scheme=read_scheme(tmp_path / "cat4.yaml"))
     assert labels.faces.scheme.name == "cat4"
     assert np.array_equal(labels.faces.landmarks, points, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", ["pandas_type", "nblocks", "axis0_nlevels"])
+def test_an_h5_file_that_would_run_code_is_refused(tmp_path, name):
+    tables = pytest.importorskip("tables")
+    foreign.pictures(tmp_path, 2)
+    foreign.deeplabcut_h5(tmp_path / "labels.h5", ["cat_0.png", "cat_1.png"], foreign.landmarks(2))
+    with tables.open_file(str(tmp_path / "labels.h5"), "a") as file:
+        for group in list(file.walk_groups()):
+            group._v_attrs[name] = damage.Runs(str(tmp_path / "harm"))
+    with pytest.raises(DataError, match=r"labels\.h5: not an H5 file of DeepLabCut"):
+        read_labels(tmp_path / "labels.h5", tmp_path)
+    assert not (tmp_path / "harm").exists(), "it did run"

@@ -11,9 +11,11 @@ The picture's path takes three columns (DeepLabCut 2.2 and later) or one (older 
 
 import csv
 import io
-from collections.abc import Iterable
+import pickle
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -73,8 +75,9 @@ def read_deeplabcut_csv(path: str | Path) -> LabelFile:
 
 
 def read_deeplabcut_h5(path: str | Path) -> LabelFile:
-    """Read DeepLabCut's H5, which needs the package `tables`. Open such files of people you trust only: the format
-    holds Python objects. The CSV file beside it says the same.
+    """Read DeepLabCut's H5, which needs the package `tables`; the CSV file beside it says the same.
+
+    The format holds pickles: those that are more than plain values and arrays are refused, and nothing is executed.
 
     Raises:
         DataError: `tables` is not installed (with what to do), or the file is not DeepLabCut's.
@@ -87,7 +90,8 @@ def read_deeplabcut_h5(path: str | Path) -> LabelFile:
     beside = path.with_suffix(".csv")
     instead = f", or give {beside}, which holds the same" if beside.is_file() else ""
     try:
-        table = pd.read_hdf(path)
+        with _plain_pickles():
+            table = pd.read_hdf(path)
     except ImportError:
         raise DataError(f"{path}: reading H5 needs the package tables: {INSTALL}{instead}") from None
     except Exception as error:  # tables and pandas raise many types for files that are not theirs
@@ -105,6 +109,33 @@ def read_deeplabcut_h5(path: str | Path) -> LabelFile:
         # repr keeps every digit
         rows.append(_Row(f"{path}, row {number}", None, name, [repr(float(value)) for value in values]))
     return _label_file("DeepLabCut H5", path, levels, rows)
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Makes numpy's arrays and numbers beside plain values; calls nothing else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _PLAIN:
+            raise pickle.UnpicklingError(f"it would call {module}.{name}")
+        return super().find_class(module, name)
+
+
+_PLAIN = {
+    *((f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
+    *(("numpy", name) for name in ("ndarray", "dtype")),
+    ("_codecs", "encode"),
+}
+
+
+@contextmanager
+def _plain_pickles() -> Iterator[None]:
+    """While entered, `pickle.loads`, which `tables` calls for every attribute, refuses what would call something."""
+    former = pickle.loads
+    pickle.loads = lambda data, **how: _PlainUnpickler(io.BytesIO(data), **how).load()
+    try:
+        yield
+    finally:
+        pickle.loads = former
 
 
 def _level(path: Path, line: int, cell: str, levels: dict) -> str:
