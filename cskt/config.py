@@ -147,6 +147,17 @@ DEFAULTS = {
         "SHAPE_STEPS": 400,  # of the network that fits the 3-D shape to a picture
         "AUXILIARY_STEPS": 600,  # of the second network, which starts at random weights
     },
+    # --- landmarks discovered without labels: 12_unsupervised_landmarks -----------------------------------------------
+    "UNSUPERVISED": {
+        **_STEPS,
+        "STEPS": 1500,  # of the people's detector, and of the animals'
+        "BATCH": 16,
+        "POINTS": 10,  # how many are discovered
+        "DERANGEMENT": "fresh",  # whose points a face borrows: fresh in each batch, or fixed, as released
+        "VGG": "",  # file of torchvision's VGG-16 weights; without it the human model's features stand in
+        "RIDGE": 1e-4,  # regularization of the regression from points to landmarks
+        "BUDGETS": ["1", "5", "10", "40", "100", "500"],  # how many labels the regression learns from; all besides
+    },
     # --- mining ---------------------------------------------------------------------------------------------------
     "MINING": {
         "T_POS": 0.05,  # human disagreement below which an image is positive
@@ -250,8 +261,17 @@ _CHOICES = {
     "CODEC": ("subpixel", "published", "benchmark"),
     **{
         f"{section}.SCHEDULE": ("cosine", "steps")
-        for section in ("HUMAN_MODEL", "FEW_SHOT", "SUPERVISED", "CONFUSION", "GENERALIZATION", "SELECTION")
+        for section in (
+            "HUMAN_MODEL",
+            "FEW_SHOT",
+            "SUPERVISED",
+            "CONFUSION",
+            "GENERALIZATION",
+            "SELECTION",
+            "UNSUPERVISED",
+        )
     },
+    "UNSUPERVISED.DERANGEMENT": ("fresh", "fixed"),
     "GENERALIZATION.START": ("human", "random"),
     "GENERALIZATION.SIGMAS": ("ap10k", "coco_order"),
     "TRAIN_ON": ("labeled", "train"),
@@ -309,6 +329,8 @@ _RANGES = {
     "PADDING": (0.1, 10.0),
     "FEW": (1, 10**6),
     "RANK": (1, 20),
+    "POINTS": (1, 1000),
+    "RIDGE": (0.0, 1.0),
     "SHAPE_STEPS": (1, 10**7),
     "AUXILIARY_STEPS": (1, 10**7),
     "HALF_BODY": (0.0, 1.0),

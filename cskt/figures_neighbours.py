@@ -118,3 +118,28 @@ def selection(errors: pd.DataFrame, quality: pd.DataFrame, few_shot: float, pool
     axes[1].set_ylabel(f"NME of the test images, % of √(w·h)\nmean and range of {seeds} seed{'s' * (seeds > 1)}")
     axes[0].legend(frameon=False, fontsize="small")
     return axes
+
+
+def label_curve(errors: pd.DataFrame, others: pd.DataFrame, ax=None):
+    """Draw the error against the number of labels: regressed from discovered points, and of other ways to use them.
+
+    Args:
+        errors: labels, nme, nme_low and nme_high (over draws) of the regression.
+        others: run, labels and nme of what is to be compared.
+        ax: where to draw.
+    """
+    ax = _axes(ax, 6, 4)
+    color, line, marker = _SERIES[0]
+    middle = 100 * errors["nme"]
+    reach = [middle - 100 * errors["nme_low"], 100 * errors["nme_high"] - middle]
+    ax.errorbar(errors["labels"], middle, yerr=reach, color=color, ls=line, marker=marker, ms=5, capsize=2,
+                label="regressed from discovered points")  # fmt: skip
+    for place, (run, own) in enumerate(others.groupby("run", sort=False), start=1):
+        color, line, marker = _SERIES[place % len(_SERIES)]
+        own = own.groupby("labels")["nme"].mean()
+        ax.plot(own.index, 100 * own, color=color, ls=line, marker=marker, ms=6, label=_name(run))
+    ax.set(xscale="log", xlabel="labels", ylabel="NME of the test images, %")
+    ax.set_ylim(0, None)
+    ax.grid(alpha=0.3)
+    ax.legend(frameon=False, fontsize="small")
+    return ax

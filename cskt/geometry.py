@@ -129,6 +129,12 @@ def turned_views(
     return _views(size, angle, torch.full((count,), zoom), torch.zeros(count, 2), flipped), flipped
 
 
+def turned_and_zoomed(size: int, turns: torch.Tensor, zooms: torch.Tensor) -> torch.Tensor:
+    """Transforms [B, 2, 3] of a frame onto itself: turns (degrees, [B]) and zooms (factors, [B]) about its center."""
+    still = torch.zeros(len(turns), 2)
+    return _views(size, turns * (math.pi / 180), zooms, still, torch.zeros(len(turns), dtype=torch.bool))
+
+
 def _views(size, angle, zoom, move, flipped):
     """Matrices [B, 2, 3]: a mirror image where `flipped`, then a turn and a zoom about the center, then a move."""
     center = (size - 1) / 2

@@ -16,7 +16,7 @@ FLOORS = {
     "files": -2,
     **dict.fromkeys(("locks", "progress"), -1),
     **dict.fromkeys(("config", "geometry", "heatmaps", "landmarks", "metrics", "oks", "published"), 0),
-    **dict.fromkeys(("criteria", "shape3d", "shapes", "species", "tables"), 0),
+    **dict.fromkeys(("criteria", "regression", "shape3d", "shapes", "species", "tables"), 0),
     **dict.fromkeys(("budget", "data", "generalization", "grids", "models"), 1),
     **dict.fromkeys(("export", "predict"), 2),
     **dict.fromkeys(("benchmark", "comparison", "consensus", "drawing", "mining", "pseudo_labels", "training"), 3),

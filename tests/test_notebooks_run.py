@@ -76,6 +76,13 @@ def outputs(tmp_path_factory):
     execute("09_baselines", folder / "baselines", tiny)
     few = {"SELECTION.STEPS": 2, "SELECTION.BUDGETS": ["10", "30"], "SELECTION.SHAPE_STEPS": 2,
            "SELECTION.AUXILIARY_STEPS": 2, "MINING.T_NEG": 9.0}  # fmt: skip
+    none = {
+        "UNSUPERVISED.STEPS": 2,
+        "UNSUPERVISED.BATCH": 4,
+        "UNSUPERVISED.POINTS": 4,
+        "UNSUPERVISED.BUDGETS": ["1", "5"],
+    }
+    execute("12_unsupervised_landmarks", folder / "unsupervised" / "seed0", tiny | none)
     execute("13_web_pseudo_labels", folder / "selection" / "seed0", tiny | few)
     execute("13_web_pseudo_labels_table", folder / "selection_table", tiny)
     execute("10_paper_figures", folder / "paper_figures", tiny | {"RELEASED": str(home / "nowhere")})
@@ -87,7 +94,7 @@ def test_every_run_is_done_and_has_figures(outputs):
     seeds = table.groupby("run")["seed"].apply(list).to_dict()
     twice = ("few_shot", "supervised", "mining", *(f"meta_cskt_{variant}" for variant in VARIANTS))
     once = ("data", "human_model", "evaluate", "label_lists", "few_shot_hard_10", "ls", "t_pos_03", "ablation")
-    once += ("baselines", *BASELINES, "paper_figures", "selection", "selection_table")
+    once += ("baselines", *BASELINES, "paper_figures", "selection", "selection_table", "unsupervised")
     assert seeds == {run: [0] for run in once} | {run: [0, 1] for run in twice}
     for summary in outputs.rglob("summary.json"):
         assert list((summary.parent / "figures").glob("*.png")), summary
@@ -237,3 +244,13 @@ def test_pseudo_labels_are_chosen_learned_and_held_against_the_truth(outputs):
     table = pd.read_csv(outputs / "selection_table" / "against_mining.csv").set_index("criterion")
     expected = np.mean([errors["cf_cm", b] - errors["mining", b] for b in (10, 30)])
     assert table.loc["cf_cm", "mean"] == pytest.approx(expected)
+
+
+def test_discovered_points_are_regressed_to_landmarks_of_people_and_animals(outputs):
+    table = pd.read_csv(outputs / "unsupervised" / "seed0" / "budgets.csv")
+    train = (outputs.parent / "zoo" / "splits" / "train.txt").read_text().split()
+    animals = table[table["faces"] == "animals"].groupby("labels").size()
+    assert animals.to_dict() == {1: 10, 5: 10, len(train): 1}
+    assert np.isfinite(table[["forward", "backward"]].to_numpy()).all()
+    bridge = json.loads((outputs / "unsupervised" / "seed0" / "summary.json").read_text())["bridge"]
+    assert bridge["from discovered points"] != bridge["from random weights"]

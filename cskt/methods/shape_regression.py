@@ -1,4 +1,4 @@
-"""Landmarks by way of a 3-D shape: an encoder tells camera and coefficients, the shape's projection the landmarks.
+"""Landmarks by way of a 3-D shape: a network tells camera and coefficients, the shape's projection the landmarks.
 
 It stands where the articulated mesh model stands in the system for web images (spec 5.4): weak perspective, a single
 camera, learned from annotated landmarks alone. It cannot predict what is no projection of a face.
@@ -14,48 +14,37 @@ from torch import nn
 from cskt import geometry
 from cskt.data.augment import Augmentation
 from cskt.data.datasets import LabeledSet, UnlabeledSet, batch_indices, labeled_batch, plain_images
-from cskt.errors import ConfigError
 from cskt.methods.supervised import Surroundings
 from cskt.models import LandmarkNet, autocast
-from cskt.models.unet import UNet
 from cskt.shape3d import Shape3D
 from cskt.training import average_in, averaged_copy, optimizer, take_step
 
 
 class ShapeNet(nn.Module):
-    """Encoder of a landmark network, then a linear layer to camera and coefficients.
+    """A landmark network without its last layer, then two linear layers to camera and coefficients.
 
     Args:
-        start: a trained network whose encoder it starts from.
+        start: the trained network that it starts from.
         shape: the shape it projects.
     """
 
     def __init__(self, start: LandmarkNet, shape: Shape3D):
         super().__init__()
-        if not isinstance(start.net, UNet):
-            raise ConfigError(f"MODEL.NAME {start.spec['name']}: the shape network takes the encoder of a unet")
-        self.size = start.size
-        self.register_buffer("mean", start.mean, persistent=False)
-        self.register_buffer("std", start.std, persistent=False)
-        self.stem, self.down = copy.deepcopy(start.net.stem), copy.deepcopy(start.net.down)
-        self.requires_grad_(True)
-        self.shape = shape
-        width = self.down[-1].conv2.out_channels
+        self.size, self.shape = start.size, shape
+        self.base = copy.deepcopy(start)
+        head = self.base.net.head
+        last = head if isinstance(head, nn.Conv2d) else head[-1]
+        self.base.net.head = nn.Identity() if last is head else head[:-1]
         self.out = nn.Sequential(
-            nn.Flatten(), nn.Linear(width * 16, 128), nn.ReLU(), nn.Linear(128, 7 + len(shape.basis))
-        )
+            nn.Conv2d(last.in_channels, 16, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(8), nn.Flatten(),
+            nn.Linear(16 * 64, 128), nn.ReLU(), nn.Linear(128, 7 + len(shape.basis)),
+        )  # fmt: skip
         nn.init.normal_(self.out[-1].weight, std=0.01)
         nn.init.zeros_(self.out[-1].bias)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Landmarks [B, L, 2] in the crop's pixels, of images [B, 3, size, size] from 0 to 1."""
-        x = (images - self.mean) / self.std
-        axis = torch.linspace(-1, 1, self.size, dtype=x.dtype, device=x.device)
-        grid = torch.stack([axis.expand(self.size, -1), axis[:, None].expand(-1, self.size)])
-        x = self.stem(torch.cat([x, grid.expand(len(x), -1, -1, -1)], dim=1))
-        for block in self.down:
-            x = block(x)
-        out = self.out(nn.functional.adaptive_avg_pool2d(x, 4)).float()
+        out = self.out(self.base(images)).float()
         upright = torch.tensor([1.0, 0, 0, 0], device=out.device)
         # a face in its box: the landmarks' mean distance from their center is about a quarter of the crop's side
         scale = self.size / 4 * torch.exp(0.3 * out[:, 4])
@@ -67,7 +56,7 @@ class ShapeRegression:
     """Learn camera and coefficients from labeled images.
 
     Args:
-        start: a trained network whose encoder is taken.
+        start: the trained network that it starts from.
         shape: by `shape3d.fit_shape`.
         data: the labeled images.
         around: device, precision, seed.
