@@ -14,8 +14,8 @@ from builders import SIZE, use_tiny_network, weights
 from cskt import adapt
 from cskt.data.annotations import read_coco
 from cskt.data.boxes import box_of
-from cskt.data.folder import picture_size
 from cskt.data.labels import read_labels
+from cskt.data.pictures import picture_size
 from cskt.data.schemes import write_scheme
 from cskt.landmarks import SCHEMES
 from cskt.models import LandmarkNet, checkpoints
