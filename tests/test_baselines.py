@@ -427,7 +427,7 @@ HOW = {"steps": 5, "rate": lambda step: learning_rate(step, 5, 1e-2, warmup=2), 
 
 
 @pytest.mark.parametrize(("name", "options"), [*((name, {}) for name in BASELINES), ("uda", {"labels": "teacher"})])
-@pytest.mark.parametrize("stop", [0, 3])
+@pytest.mark.parametrize("stop", [pytest.param(0, marks=pytest.mark.slow), 3])
 def test_a_stopped_run_ends_in_the_same_bits(tmp_path, name, options, stop):
     def method():
         return baseline(name, views=VIEWS, ema=0.9, steps=5, **options)

@@ -131,9 +131,9 @@ def write(path, weights, module, key):
     ("name", "module", "key"),
     [
         ("HR18-AFLW.pth", False, None),
-        ("HR18-AFLW.pth", True, "state_dict"),
-        ("40img_pretrain.pth", False, "state_dict"),
-        ("best.pth.tar", True, "student_state_dict"),
+        pytest.param("HR18-AFLW.pth", True, "state_dict", marks=pytest.mark.slow),
+        pytest.param("40img_pretrain.pth", False, "state_dict", marks=pytest.mark.slow),
+        pytest.param("best.pth.tar", True, "student_state_dict", marks=pytest.mark.slow),
     ],
 )
 def test_original_weights_give_the_original_maps(tmp_path, original, name, module, key):
@@ -149,6 +149,7 @@ def test_original_weights_give_the_original_maps(tmp_path, original, name, modul
     assert loaded.output == "linear" and loaded.spec["scheme"] == "animalweb9"
 
 
+@pytest.mark.slow
 def test_the_student_is_taken_where_a_file_holds_both(tmp_path, original):
     teacher = {name: torch.zeros_like(value) for name, value in original.state_dict().items()}
     path = tmp_path / "best.pth.tar"
@@ -163,6 +164,7 @@ def test_older_files_without_batch_counters_load(tmp_path, original):
     assert loaded.net.backbone.bn1.running_mean.equal(original.bn1.running_mean)
 
 
+@pytest.mark.slow
 def test_original_files_that_do_not_fit_are_named(tmp_path, original):
     weights = dict(original.state_dict())
     weights["stage4.2.fuse_layers.0.1.9.weight"] = weights.pop("stage4.2.fuse_layers.0.1.0.weight")
@@ -231,6 +233,7 @@ def test_a_transfer_says_the_same_of_shared_places():
         assert target(images).allclose(source(images)[:, [36, 39, 42, 45, 33, 48, 54, 51, 57]], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_head_of_hrnet_transfers_too():
     source, target = net("aflw19", 1, "hrnet_w18", 64), net("animalweb9", 2, "hrnet_w18", 64)
     fresh = copy.deepcopy(target)

@@ -342,7 +342,7 @@ RELEASED = PUBLISHED | {"update_steps": 3, "output": "linear", "codec": "publish
 
 
 @pytest.mark.parametrize("options", [CORRECTED, RELEASED], ids=["corrected", "published"])
-@pytest.mark.parametrize("stop", [1, 4])
+@pytest.mark.parametrize("stop", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_a_stopped_run_ends_in_the_same_bits(tmp_path, options, stop):
     whole = meta_cskt(**options)
     metrics = train(whole, **HOW, folder=tmp_path / "whole")

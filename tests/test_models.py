@@ -36,7 +36,9 @@ def test_a_size_that_the_small_network_cannot_halve_four_times_is_named():
         net("unet_small", 100)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name.startswith("pose_") else name for name in NETWORKS]
+)
 def test_maps_are_as_large_as_the_network_says(name):
     model = net(name, 64, landmarks=5)
     with torch.no_grad():

@@ -12,6 +12,7 @@ TABLE = pd.DataFrame({"step": [20, 40, 60], "labeled": [3.0, 2.0, 1.0]})
 
 
 def test_a_live_figure_follows_the_table_and_is_closed():
+    open_before = plt.get_fignums()
     live = widgets.LiveFigure(figures.losses)
     live.update(TABLE.iloc[:0])
     assert live.image.value == b""
@@ -20,7 +21,7 @@ def test_a_live_figure_follows_the_table_and_is_closed():
     live.update(TABLE)
     assert live.image.value != first
     assert Image.open(io.BytesIO(live.image.value)).format == "PNG"
-    assert plt.get_fignums() == []
+    assert plt.get_fignums() == open_before
 
 
 def test_a_figure_of_several_axes_is_one_picture():
