@@ -28,10 +28,8 @@ ROWS = {
         "few-shot only": "few_shot",
         "Meta-CSKT 40": "meta_cskt_published@40",
         "Meta-CSKT 40, corrected": "meta_cskt_corrected@40",
-        "Meta-CSKT 40, consensus": "meta_cskt_consensus@40",
         "Meta-CSKT 80": "meta_cskt_published@80",
         "Meta-CSKT 80, corrected": "meta_cskt_corrected@80",
-        "Meta-CSKT 80, consensus": "meta_cskt_consensus@80",
         "fully supervised": "supervised",
     },
     "macaque": {
@@ -42,7 +40,6 @@ ROWS = {
         "few-shot only": "few_shot",
         "Meta-CSKT": "meta_cskt_published",
         "Meta-CSKT, corrected": "meta_cskt_corrected",
-        "Meta-CSKT, consensus": "meta_cskt_consensus",
     },
     "horse": {comparison.NAMES[run]: run for run in ("mean_shape", "few_shot", *_HORSES, "supervised")},
     "ablation": {
@@ -64,7 +61,6 @@ ROWS = {
         "Mean Teacher": "mean_teacher",
         "Meta-CSKT": "meta_cskt_published",
         "Meta-CSKT, corrected": "meta_cskt_corrected",
-        "Meta-CSKT, consensus": "meta_cskt_consensus",
     },
 }  # fmt: skip
 
