@@ -118,10 +118,7 @@ def add_parsers(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--labeled", type=int, default=40, metavar="N", help="labels (default: %(default)s)")
     command.add_argument("--unlabeled", type=int, default=200, metavar="N", help="other pictures (%(default)s)")
 
-    example = (
-        "python -m cskt adapt --labeled my_animals/labels.csv --images my_animals/pictures "
-        "--human outputs/zoo/human_model/checkpoint.pt --out adapted"
-    )
+    example = "python -m cskt adapt --labeled my_animals/labels.csv --images my_animals/pictures --out adapted"
     command = _add(commands, "adapt", adapt, example)
     command.add_argument("--labeled", metavar="PATH", help="labels, in any format that `data check` reads")
     _add_reading(command)
