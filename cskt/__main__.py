@@ -178,6 +178,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def rerun(args: argparse.Namespace) -> int:
+    """Do a finished run again from what it wrote down, in a new folder, and compare the results bit for bit."""
+    from cskt.rerun import rerun as again
+
+    return 1 if again(args.run_dir, args.out) else 0
+
+
 def table(args: argparse.Namespace) -> None:
     """Print the results of a setting's finished runs, and write them where asked."""
     from cskt import files, runs
@@ -296,6 +303,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override of the config")
     command.add_argument("--out", required=True, metavar="DIR", help="run folder")
 
+    command = _add(commands, rerun, "python -m cskt rerun outputs/zoo/few_shot/seed0")
+    command.add_argument("run_dir", help="folder of a finished run")
+    command.add_argument("--out", metavar="DIR", help="folder to make (default: outputs/rerun/SETTING-RUN-seedK)")
+
     command = _add(commands, table, "python -m cskt table animalpose --out docs/results/animalpose_runs.csv")
     command.add_argument("setting", help="a folder of outputs/")
     command.add_argument("--out", metavar="CSV", help="write the table here too")
@@ -329,7 +340,7 @@ def _add(commands: argparse._SubParsersAction, run, example: str) -> argparse.Ar
 # the overview's order; a command of no group stands under the last one
 GROUPS = {
     "animals of your own (docs/own_data.md)": ("data check", "data sample", "adapt", "predict", "export"),
-    "the suite": ("run", "html", "table", "report", "tour"),
+    "the suite": ("run", "rerun", "html", "table", "report", "tour"),
     "single numbers": (),
 }
 

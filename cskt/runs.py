@@ -188,6 +188,7 @@ def provenance(seed: int, device: str, inputs: dict[str, str]) -> dict[str, Any]
         "lock": files.fingerprint(lock) if lock.exists() else None,
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "cpu": f"{_processor()}, {torch.backends.cpu.get_cpu_capability()}",
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() and device != "cpu" else "cpu",
         "seed": seed,
         "inputs": inputs,
@@ -322,6 +323,16 @@ def _diff() -> str | None:
         _git("add", "--intent-to-add", "--", *code, index=index)
         patch = _git("diff", "HEAD", "--binary", "--no-ext-diff", "--", *code, index=index, strip=False)
     return patch if patch is not None and len(patch) <= DIFF_BYTES else None
+
+
+def _processor() -> str:
+    """What the processor calls itself: what it computes to the last bit depends on it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _dumped(cfg: Any) -> str:

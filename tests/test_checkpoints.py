@@ -9,6 +9,7 @@ import torch
 from reference.hrnet import original_weights
 
 from cskt.errors import DataError
+from cskt.files import fingerprint
 from cskt.landmarks import SCHEMES, shared_landmarks
 from cskt.models import NETWORKS, LandmarkNet, checkpoints
 from cskt.models.unet import UNet
@@ -37,6 +38,12 @@ def test_a_saved_network_comes_back_with_all_that_it_is(tmp_path):
         assert loaded(images).equal(saved.eval()(images))
     assert loaded.spec == saved.spec and not loaded.training
     assert torch.load(tmp_path / "net.pt")["note"] == {"seed": 3}
+
+
+def test_equal_networks_are_equal_files(tmp_path):
+    for name in ("one.pt", "two.pt"):
+        checkpoints.save(tmp_path / name, net(), {"run": "few_shot"})
+    assert fingerprint(tmp_path / "one.pt") == fingerprint(tmp_path / "two.pt")
 
 
 def test_a_crash_while_saving_leaves_the_file_before(tmp_path, monkeypatch):

@@ -36,15 +36,14 @@ def save_plain(path: str | Path, content: dict[str, Any]) -> None:
     Raises:
         WriteError: the disk is full, the folder may not be written to, ...
     """
-    with atomic_path(path) as temporary:
+    # into an open file: given a path, torch writes its name inside, and equal networks were unequal files
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
         try:
-            torch.save(content, temporary)
+            torch.save(content, file)
         except RuntimeError as error:
-            # torch tells a full disk by a place in its own code: have the system say what is the matter
-            if "inline_container" not in str(error):
-                raise
-            size = temporary.stat().st_size if temporary.exists() else 0
-            temporary.write_bytes(bytes(size + 2**20))
+            # of a full disk torch tells a place in its own code; what the system said came before
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
             raise
 
 
