@@ -36,6 +36,7 @@ pytest.importorskip("voila", reason="needs the extra `demo`")
 SHOTS = PROJECT / "outputs" / "browser"
 TOKEN = "a-token-for-this-test"
 PATIENCE = 300  # seconds for a server or a kernel on a busy machine
+NEWS = "@jupyterlab/apputils-extension:announcements"
 QUICK = 0.3  # seconds from a control to the page
 BOX = (60.0, 40.0, 190.0, 180.0)  # corners of the box to draw, image pixels
 CANVAS = "canvas.cskt-canvas"
@@ -69,6 +70,9 @@ def servers(home):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             ports[name] = free.getsockname()[1]
+    # JupyterLab would ask whether it may show its news, on top of the canvas
+    (home / "jupyter" / "labconfig").mkdir(parents=True)
+    files.write_json(home / "jupyter" / "labconfig" / "page_config.json", {"disabledExtensions": {NEWS: True}})
     own = {"JUPYTER_CONFIG_DIR": "jupyter", "JUPYTER_DATA_DIR": "data", "IPYTHONDIR": "ipython"}
     own = {name: str(home / folder) for name, folder in own.items()}
     environment = os.environ | own | {"OMP_NUM_THREADS": "1"}
