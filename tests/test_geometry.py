@@ -114,6 +114,17 @@ def test_views_follow_from_the_generator():
     assert not some_views(4, 32, seed=3)[0].equal(some_views(4, 32, seed=4)[0])
 
 
+def test_a_turn_and_a_zoom_are_about_the_center_of_the_frame_or_of_its_mirror():
+    # (20, 16) is four pixels to the right of the center, (16, 16), of a frame of 33
+    point = torch.tensor([[20.0, 16.0]])
+    plain, flipped = geometry.turned_views(2, 33, 90.0, False)
+    assert geometry.apply(plain, point).allclose(torch.tensor([[16.0, 20.0]]), atol=1e-4) and not flipped.any()
+    mirror, flipped = geometry.turned_views(2, 33, 90.0, True, zoom=2.0)
+    assert geometry.apply(mirror, point).allclose(torch.tensor([[16.0, 8.0]]), atol=1e-4) and flipped.all()
+    both = geometry.turned_and_zoomed(33, torch.tensor([90.0, -90.0]), torch.tensor([1.0, 2.0]))
+    assert geometry.apply(both, point)[:, 0].allclose(torch.tensor([[16.0, 20.0], [16.0, 8.0]]), atol=1e-4)
+
+
 def test_mirroring_twice_is_the_identity_for_points_names_and_maps():
     permutation = (3, 2, 1, 0, 4)
     points = torch.rand(2, 5, 2) * 31

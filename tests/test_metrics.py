@@ -62,6 +62,19 @@ def test_a_norm_that_is_no_length_is_refused(norm):
         metrics.nme(np.zeros((2, 3, 2)), np.zeros((2, 3, 2)), norm=np.array(norm))
 
 
+def test_what_does_not_fit_is_named():
+    true = np.zeros((2, 3, 2))
+    for pred in (np.zeros((1, 3, 2)), np.zeros((2, 1, 2))):  # numpy would stretch them
+        with pytest.raises(ValueError, match=r"expected pred and true \[N, L, 2\] and norm \[N\], found"):
+            metrics.nme(pred, true, norm=np.ones(2))
+    with pytest.raises(ValueError, match=r"found -2.0 for image 1"):
+        metrics.nme(true, true, norm=np.array([1.0, -2.0]))
+    pred = true.copy()
+    pred[0, 1, 1], pred[1, 0, 0] = np.inf, np.nan
+    with pytest.raises(ValueError, match=r"^2 predictions are not finite, the first: image 0, landmark 1"):
+        metrics.nme(pred, true, norm=np.ones(2))
+
+
 def test_pck_counts_landmarks_not_images():
     true = np.zeros((2, 2, 2))
     true[1, 1] = np.nan
@@ -80,6 +93,7 @@ def test_cumulative_error_rises_to_the_share_within_the_limit():
     assert (np.diff(share) >= 0).all()
     assert x[0] == 0
     assert x[-1] == 0.1
+    assert len(x) == len(share) == 201
     assert share[-1] == pytest.approx(1 - metrics.failure_rate(errors, 0.1))
 
 
@@ -114,6 +128,13 @@ def test_bootstrap_interval_is_repeatable_and_wider_for_a_higher_level():
 
 def test_bootstrap_interval_of_equal_errors_is_that_error():
     assert metrics.bootstrap_interval(np.full(10, 0.1), 0) == (0.1, 0.1)
+
+
+def test_two_images_are_enough_for_an_interval_and_one_is_not():
+    low, high = metrics.bootstrap_interval(np.array([0.1, 0.3]), 0)
+    assert (low, high) == pytest.approx((0.1, 0.3))
+    with pytest.raises(ValueError, match="at least two images"):
+        metrics.bootstrap_interval(np.array([0.1, np.nan]), 0)
 
 
 def test_paired_interval_sees_a_small_gain_that_unpaired_intervals_do_not():
@@ -176,6 +197,8 @@ def test_a_crossed_interval_is_around_the_mean_of_the_draws_that_an_image_was_pa
     values = np.array([[0.1, np.nan], [0.3, np.nan], [np.nan, 0.6], [np.nan, 0.8], [np.nan, 0.7]])
     low, high = metrics.crossed_interval(values)
     assert (low + high) / 2 == pytest.approx((0.2 + 0.7) / 2)
+    unseen = np.vstack([values, [np.nan, np.nan]])
+    assert metrics.crossed_interval(unseen) == (low, high), "an image that was part of no draw says nothing"
     constant = np.where(np.isnan(values), np.nan, 0.25)
     assert metrics.crossed_interval(constant) == (0.25, 0.25)
     for few in (values[:1], np.full((4, 2), [0.1, np.nan])):

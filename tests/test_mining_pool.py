@@ -116,3 +116,12 @@ def test_human_and_animal_are_compared_on_the_places_they_share():
     human[0, 33, 0] += 9.0
     table = disagreements(Says("ibug68", human), Says("animalweb9", animal, animal), data)
     assert table["human_disagreement"].item() == pytest.approx(1 / 32)
+
+
+@pytest.mark.usefixtures("_spoken")
+def test_without_a_human_model_its_disagreement_is_missing_and_the_other_is_not():
+    data = unlabeled_faces(1, size=32)
+    animal = torch.full((1, 9, 2), 10.0)
+    table = disagreements(None, Says("animalweb9", animal, animal + torch.tensor([3.2, 0.0])), data)
+    assert np.isnan(table["human_disagreement"].item())
+    assert table["flip_disagreement"].item() == pytest.approx(0.1)
