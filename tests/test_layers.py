@@ -14,7 +14,7 @@ ROOT = Path(cskt.__file__).parent
 FLOORS = {
     "errors": -3,
     "files": -2,
-    **dict.fromkeys(("locks", "progress"), -1),
+    **dict.fromkeys(("locks", "processes", "progress"), -1),
     **dict.fromkeys(("config", "geometry", "heatmaps", "landmarks", "metrics", "oks", "published"), 0),
     **dict.fromkeys(("agreement", "criteria", "regression", "shape3d", "shapes", "species", "tables"), 0),
     **dict.fromkeys(("budget", "data", "generalization", "grids", "models"), 1),

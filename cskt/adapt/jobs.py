@@ -1,7 +1,6 @@
 """All jobs of an adaptation: how long they take, several at a time, stopped and gone on with."""
 
 import multiprocessing
-import os
 import signal
 import time
 import traceback
@@ -20,6 +19,7 @@ from cskt.adapt.prepare import Adaptation
 from cskt.errors import DataError
 from cskt.models import pick_device
 from cskt.predict import predict
+from cskt.processes import cores, one_thread_each
 from cskt.progress import bar
 from cskt.settings import Setting
 
@@ -114,7 +114,7 @@ def run(adaptation: Adaptation, workers: int = 1, until: str = "method") -> None
     context = multiprocessing.get_context("spawn")
     taken, counters = context.Value("i", 0), [context.Value("q", 0) for _ in jobs]
     total = steps_of(adaptation.cfg, until) * len(jobs)
-    with _stoppable(), _one_thread_each(), bar(total=total, desc="training", unit="step", mininterval=2) as progress:
+    with _stoppable(), one_thread_each(), bar(total=total, desc="training", unit="step", mininterval=2) as progress:
         processes = [
             context.Process(target=_work, args=(adaptation.out, jobs, until, taken, counters))
             for _ in range(min(workers, len(jobs)))
@@ -190,25 +190,9 @@ def _stoppable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, former)
 
 
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Processes started here use one thread each: several would wait for each other."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
 def workers_for(cfg: CfgNode) -> int:
     """Processes at a time: one per core, one for a GPU."""
     if pick_device(cfg.DEVICE).type != "cpu":
         return 1
     # the cores that this process may use, where the system tells
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores()

@@ -9,7 +9,6 @@ import json
 import multiprocessing
 import os
 import tempfile
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from cskt.data.boxes import box_of
 from cskt.data.zoo_photo import render_face
 from cskt.data.zoo_species import SPECIES
 from cskt.data.zoo_tables import Species
+from cskt.processes import cores, one_thread_each
 from cskt.progress import bar
 
 __all__ = [
@@ -176,28 +176,12 @@ def _write_image(folder: Path, seed: int, numbered: tuple[int, str]) -> np.ndarr
 
 def draw_images(folder: Path, names: list[str], seed: int, workers: int | None = None) -> list[np.ndarray]:
     """Draw images into a folder, each with its .pts file; returns their boxes [4] in image pixels."""
-    workers = workers or os.cpu_count() or 1
+    workers = workers or cores()
     write = partial(_write_image, folder, seed)
     numbered = list(enumerate(names))
     if workers == 1:
         return [write(one) for one in bar(numbered, desc="drawing the zoo", unit="image")]
     # spawned, not forked: the caller may hold threads (torch) that a fork would leave dead
-    with _one_thread_per_process(), multiprocessing.get_context("spawn").Pool(workers) as pool:
+    with one_thread_each(), multiprocessing.get_context("spawn").Pool(workers) as pool:
         drawn = pool.imap(write, numbered, chunksize=8)
         return list(bar(drawn, total=len(names), desc="drawing the zoo", unit="image"))
-
-
-@contextmanager
-def _one_thread_per_process():
-    """Let processes started here use one thread each: numpy reads this from the environment when it is imported."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
