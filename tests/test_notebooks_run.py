@@ -4,6 +4,9 @@ The cells are executed in this process, which spares each notebook a kernel; pap
 """
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -11,11 +14,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cskt import grids, runs
+from cskt import files, grids, runs
+from cskt.agreement import compare, results
 from cskt.data.zoo import UNKNOWN_SPECIES
 from cskt.predict import summarize
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+GOLDEN = Path(__file__).resolve().parent / "golden"
+TOLERANCE = 1e-4  # of golden tables, relative and absolute; see tests/golden/README.md
 # fewer steps than make sense
 STEPS = {"HUMAN_MODEL.STEPS": 2, "FEW_SHOT.STEPS": 2, "SUPERVISED.STEPS": 2, "METHOD.STEPS": 4}
 IMAGES = 195
@@ -43,26 +49,39 @@ def execute(notebook: str, run_dir: Path, overrides: dict, config: str = "params
     return names
 
 
-@pytest.fixture(scope="module")
-def outputs(tmp_path_factory):
-    """The folder of a tiny setting with all its runs, two seeds each."""
-    home = tmp_path_factory.mktemp("suite")
+def tiny_setting(home: Path) -> dict:
+    """Overrides of the zoo's params file: a zoo of few pictures in `home`, and few steps."""
     zoo = str(home / "zoo")
     place = {"DATA.ROOT": zoo, "DATA.ZOO_IMAGES": IMAGES, "HUMAN.ROOTS": [zoo], "CACHE": str(home / "cache")}
     tiny = place | STEPS | {"DEVICE": "cpu", "INPUT.SIZE": 32, "METHOD.UPDATE_STEPS": 2, "METHOD.SELECT_STEPS": 2}
     # few pictures are positives of an untrained model, none would be at the usual thresholds
-    tiny |= {"MINING.T_POS": 0.3, "MINING.T_NEG": 0.4}
-    folder = home / "tiny"
+    return tiny | {"MINING.T_POS": 0.3, "MINING.T_NEG": 0.4}
+
+
+def core_runs(home: Path) -> Path:
+    """The runs that all others start from, and both variants of the method, of seed 0; returns their folder."""
+    tiny, folder = tiny_setting(home), home / "tiny"
     execute("01_data", folder / "data", tiny)
     execute("02_human_model", folder / "human_model", tiny)
+    execute("04_few_shot", folder / "few_shot" / "seed0", tiny)
+    execute("05_mining", folder / "mining" / "seed0", tiny)
+    for variant in VARIANTS:
+        execute("06_meta_cskt", folder / f"meta_cskt_{variant}" / "seed0", tiny | {"METHOD.VARIANT": variant})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory):
+    """The folder of a tiny setting with all its runs, two seeds each."""
+    home = tmp_path_factory.mktemp("suite")
+    tiny, folder = tiny_setting(home), core_runs(home)
     for seed in (0, 1):
         own = tiny | {"SEED": seed}
-        execute("04_few_shot", folder / "few_shot" / f"seed{seed}", own)
         execute("04_few_shot", folder / "supervised" / f"seed{seed}", own | {"TRAIN_ON": "train"})
-        execute("05_mining", folder / "mining" / f"seed{seed}", own)
-        for variant in VARIANTS:
-            run_dir = folder / f"meta_cskt_{variant}" / f"seed{seed}"
-            execute("06_meta_cskt", run_dir, own | {"METHOD.VARIANT": variant})
+    execute("04_few_shot", folder / "few_shot" / "seed1", own)
+    execute("05_mining", folder / "mining" / "seed1", own)
+    for variant in VARIANTS:
+        execute("06_meta_cskt", folder / f"meta_cskt_{variant}" / "seed1", own | {"METHOD.VARIANT": variant})
     for name, overrides in BASELINES.items():
         execute("06_meta_cskt", folder / name / "seed0", tiny | overrides)
     execute("07_evaluate", folder / "evaluate", tiny)
@@ -98,6 +117,46 @@ def test_every_run_is_done_and_has_figures(outputs):
     assert seeds == {run: [0] for run in once} | {run: [0, 1] for run in twice}
     for summary in outputs.rglob("summary.json"):
         assert list((summary.parent / "figures").glob("*.png")), summary
+
+
+def test_another_process_makes_the_same_tables_and_networks_bit_for_bit(outputs, tmp_path):
+    """From drawing the pictures, by two processes, to the last table; what was run before in a process has no part."""
+    code = "import sys; from pathlib import Path; import test_notebooks_run as t; t.core_runs(Path(sys.argv[1]))"
+    path = os.pathsep.join(map(str, (NOTEBOOKS.parent, NOTEBOOKS.parent / "tests")))
+    environment = {**os.environ, "PYTHONPATH": path, "MPLBACKEND": "agg", "PYTHONHASHSEED": "12345"}
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, env=environment, cwd=NOTEBOOKS.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    names = ["data", "human_model", "few_shot/seed0", "mining/seed0", *(f"meta_cskt_{v}/seed0" for v in VARIANTS)]
+    compared = 0
+    for name in names:
+        assert compare(outputs / name, tmp_path / "tiny" / name) == [], name
+        compared += len(results(outputs / name))
+    assert compared >= 3 * len(names)
+
+
+def golden_tables(folder: Path) -> dict[str, pd.DataFrame]:
+    """What the core runs of a tiny setting came to: name -> table."""
+    scores, losses = {}, {}
+    for run in ("few_shot", *(f"meta_cskt_{variant}" for variant in VARIANTS)):
+        scores[run] = pd.read_csv(folder / run / "seed0" / "scores.csv").set_index("image")["nme"]
+        losses[run] = pd.read_csv(folder / run / "seed0" / "metrics.csv").drop(columns=["seconds", "step"]).iloc[-1]
+    mining = pd.read_csv(folder / "mining" / "seed0" / "mining.csv").drop(columns=["species", "family"])
+    return {
+        "scores": pd.DataFrame(scores).reset_index(),
+        "losses": pd.DataFrame(losses).rename_axis("loss").reset_index(),
+        "mining": mining,
+    }
+
+
+def test_tables_are_the_golden_ones(outputs):
+    """tests/golden/README.md says what they are, how far they may be off, and how they are renewed."""
+    for name, table in golden_tables(outputs).items():
+        file = GOLDEN / f"{name}.csv"
+        if os.environ.get("GOLDEN") == "renew":
+            files.write_text(file, table.to_csv(index=False, float_format="%.7g"))
+        golden = pd.read_csv(file)
+        pd.testing.assert_frame_equal(table, golden, rtol=TOLERANCE, atol=TOLERANCE, check_dtype=False, obj=file.name)
 
 
 def test_the_data_run_counts_the_zoo(outputs):
