@@ -121,7 +121,7 @@ def test_every_run_is_done_and_has_figures(outputs):
 
 def test_another_process_makes_the_same_tables_and_networks_bit_for_bit(outputs, tmp_path):
     """From drawing the pictures, by two processes, to the last table; what was run before in a process has no part."""
-    code = "import sys; from pathlib import Path; import test_notebooks_run as t; t.core_runs(Path(sys.argv[1]), ('corrected',))"
+    code = "import sys, pathlib, test_notebooks_run as t; t.core_runs(pathlib.Path(sys.argv[1]), ('corrected',))"
     path = os.pathsep.join(map(str, (NOTEBOOKS.parent, NOTEBOOKS.parent / "tests")))
     environment = {**os.environ, "PYTHONPATH": path, "MPLBACKEND": "agg", "PYTHONHASHSEED": "12345"}
     command = [sys.executable, "-c", code, str(tmp_path)]
