@@ -390,7 +390,8 @@ def load(path: str | Path, overrides: Mapping[str, Any] | None = None) -> CfgNod
     """Read a params file over the defaults.
 
     Args:
-        path: a `.yaml` file; relative to the working directory, else to the project.
+        path: a `.yaml` file; relative to the working directory, else to the project. Its section VARIANTS holds what of
+            METHOD is another for one variant: `VARIANTS: {published: {LR: 0.001}}`.
         overrides: dotted key -> value, stronger than the file: `{"METHOD.VARIANT": "published"}`.
 
     Returns:
@@ -401,9 +402,12 @@ def load(path: str | Path, overrides: Mapping[str, Any] | None = None) -> CfgNod
             value, where it stands and the nearest valid name.
     """
     file = find(path)
-    changes = dict(_flatten(read_yaml(file), f"{path}: ", DEFAULTS))
+    text = read_yaml(file)
+    of_variant = _of_variants(text.pop("VARIANTS", {}), f"{path}: ")
+    changes, own = dict(_flatten(text, f"{path}: ", DEFAULTS)), {}
     for key, value in (overrides or {}).items():
-        changes |= dict(_flatten(_nested(key, value), "overrides: ", DEFAULTS))
+        own |= dict(_flatten(_nested(key, value), "overrides: ", DEFAULTS))
+    changes |= of_variant.get((changes | own).get("METHOD.VARIANT"), {}) | own
     tree = copy.deepcopy(DEFAULTS)
     variant, name = (changes.get(f"METHOD.{key}", tree["METHOD"][key]) for key in ("VARIANT", "NAME"))
     if name not in _OF_VARIANT.get(variant, (name,)):
@@ -504,6 +508,20 @@ def _nested(key: str, value: Any) -> dict[str, Any]:
     for part in reversed(str(key).split(".")):
         value = {part: value}
     return value
+
+
+def _of_variants(section: Any, where: str) -> dict[str, dict[str, Any]]:
+    """What a file's section VARIANTS sets for one variant only: variant -> dotted key -> checked value."""
+    if not isinstance(section, Mapping):
+        raise ConfigError(f"{where}VARIANTS is a section, it cannot be {_shown(section)}")
+    if unknown := set(section) - set(VARIANTS):
+        raise ConfigError(
+            f"{where}VARIANTS: there is no variant {_shown(unknown.pop())}; known are {', '.join(VARIANTS)}"
+        )
+    return {
+        variant: dict(_flatten({"METHOD": keys}, f"{where}VARIANTS.{variant}: ", DEFAULTS))
+        for variant, keys in section.items()
+    }
 
 
 def _flatten(tree: Mapping[str, Any], where: str, defaults: Mapping[str, Any], prefix: str = ""):

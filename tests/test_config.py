@@ -57,6 +57,17 @@ def test_overrides_are_stronger_than_the_file_and_the_file_than_the_variant(writ
     assert (by_override.METHOD.EMA, by_override.METHOD.TRUE_SHARE) == (0.5, 0.0)
 
 
+def test_a_file_may_say_what_is_another_for_one_variant_and_a_dumped_tree_says_it_no_more(write, tmp_path):
+    path = write("METHOD: {LR: 0.002, STEPS: 800}\nVARIANTS: {published: {LR: 0.001}}")
+    assert config.load(path).METHOD.LR == 0.002
+    published = config.load(path, {"METHOD.VARIANT": "published"})
+    assert (published.METHOD.LR, published.METHOD.STEPS) == (0.001, 800)
+    own = config.load(path, {"METHOD.VARIANT": "published", "METHOD.LR": 0.005})
+    assert own.METHOD.LR == 0.005, "a person's own choice is the strongest"
+    config.dump(own, tmp_path / "run.yaml")
+    assert config.load(tmp_path / "run.yaml") == own
+
+
 def test_a_loaded_tree_is_frozen_and_independent_of_the_next(write):
     loaded = config.load(write(""))
     with pytest.raises(AttributeError):
@@ -104,6 +115,9 @@ def test_a_path_is_looked_for_here_and_then_in_the_project(tmp_path, monkeypatch
         ("VIEWS: {WEAK: {ROTATE: 3}}", "unknown setting VIEWS.WEAK.ROTATE; did you mean VIEWS.WEAK.ROTATION?"),
         ("METHOD: {FEEDBACK: rwa}", "got 'rwa'; did you mean 'raw'?"),
         ("METHOD: {VARIANT: faithful}", "VARIANT must be one of corrected, consensus, published, got 'faithful'"),
+        ("VARIANTS: 3", "VARIANTS is a section, it cannot be 3"),
+        ("VARIANTS: {faithful: {LR: 1}}", "VARIANTS: there is no variant 'faithful'; known are corrected"),
+        ("VARIANTS: {published: {LRR: 1}}", "VARIANTS.published: unknown setting METHOD.LRR; did you mean METHOD.LR?"),
         ("METHOD: 3", "METHOD is a section, it cannot be 3"),
         ("METHOD:", "METHOD is a section, it cannot be None"),
         ("SEED: {A: 1}", "SEED must be a whole number, got {'A': 1} (dict)"),
