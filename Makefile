@@ -1,6 +1,7 @@
 # make reproduce   execute all notebooks of a setting, as far as they are out of date, into outputs/<SETTING>/,
 #                  whose report/index.html shows all of it in a browser
 #                  SETTING=zoo (or another file of params/)   SEEDS=1 (how many)   CORES=all   GPUS=all
+#                  PROFILE=slurm: on a cluster, each job with a GPU (GPU=0: without); docs/cluster.md
 # make test        the fast tests, then the slow ones
 # make torture     what takes minutes: a hundred kills, thousands of damaged inputs, mutants (docs/reliability.md)
 # make bench      times of all stages against plain loops and other libraries: about 8 minutes on 2 idle cores;
@@ -20,6 +21,8 @@ SETTING ?= zoo
 SEEDS ?= 1
 CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 GPUS ?= $(shell nvidia-smi --list-gpus 2>/dev/null | wc -l)
+PROFILE ?= default
+GPU ?= 1
 PYTHON ?= python3
 THREADS ?= 1
 DEMO ?= demo_animal
@@ -33,7 +36,10 @@ export OMP_NUM_THREADS := 1
 .PHONY: reproduce test test-browser demo torture bench lint lab tour lock clean
 
 # a run that fails is a gap in the tables, which are made all the same
-reproduce: SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) --resources gpu=$(GPUS) --config setting=$(SETTING) seeds=$(SEEDS)
+reproduce: HERE = --cores $(CORES) --resources gpu=$(GPUS) --config
+reproduce: ON_CLUSTER = --config gpu=$(GPU)
+reproduce: SNAKEMAKE = $(BIN)/snakemake --workflow-profile profiles/$(PROFILE) \
+    $(if $(filter slurm,$(PROFILE)),$(ON_CLUSTER),$(HERE)) setting=$(SETTING) seeds=$(SEEDS)
 reproduce: $(READY)
 	$(SNAKEMAKE) || { $(SNAKEMAKE) gaps=1; exit 1; }
 

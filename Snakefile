@@ -5,6 +5,7 @@
 #   snakemake animalpose_paper                          all the paper shows, on real faces: two settings, three seeds
 #   snakemake animalpose_neighbours                     the neighbouring systems on real faces, three seeds
 #   snakemake ... -n                                    what would be done, and why
+#   snakemake --workflow-profile profiles/slurm --config gpu=1 ...    on a cluster: docs/cluster.md
 #
 # The runs are the entries of params/grids/*.yaml (cskt/grids.py says what an entry holds). A run is done when its
 # summary.json is there, which it writes last. It is done again when its notebook, the params file or a run it needs has
@@ -14,7 +15,7 @@
 # profiles/default/config.yaml.
 #
 # --config setting=zoo   seeds=1 (3 for other settings)   grids=suite,sweeps (in place of the usual ones)
-#          gpu=1 (each job asks for one)   gaps=1 (nothing but the tables and figures, of the runs that are there)
+#          gpu=1 (each job asks for one; docs/cluster.md)   gaps=1 (nothing but the tables and figures, of the runs that are there)
 
 import os
 import shutil
@@ -146,7 +147,7 @@ for entry in RUNS.values():
             resources:
                 gpu=GPU,
             params:
-                options=entry.options,
+                options=entry.options + " --own-gpu" * (GPU == 1),
                 folder=entry.folder,
             shell:
                 "OMP_NUM_THREADS={threads} {sys.executable} -m cskt run {input[0]} --config {input[1]}"

@@ -168,10 +168,15 @@ def export(args: argparse.Namespace) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Execute a notebook as a run, into a folder of its own."""
-    from cskt import config, notebooks
+    from cskt import config, gpus, notebooks, torchrun
 
+    if torchrun.launched():
+        gpus.take(torchrun.local_rank())
+    elif args.own_gpu:
+        gpus.take_one()
     try:
-        notebooks.execute(args.notebook, args.out, args.config, config.parse_overrides(args.set))
+        with torchrun.own_folder(args.out) as folder:
+            notebooks.execute(args.notebook, folder, args.config, config.parse_overrides(args.set))
     except notebooks.NotebookError as error:
         print(f"cskt run: error: {error}", file=sys.stderr)
         return 1
@@ -302,6 +307,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--config", required=True, metavar="YAML", help="params file")
     command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override of the config")
     command.add_argument("--out", required=True, metavar="DIR", help="run folder")
+    command.add_argument("--own-gpu", action="store_true", help="of several GPUs use the one with the fewest such runs")
 
     command = _add(commands, rerun, "python -m cskt rerun outputs/zoo/few_shot/seed0")
     command.add_argument("run_dir", help="folder of a finished run")

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from cskt import config, files, locks
+from cskt import config, files, locks, torchrun
 from cskt.errors import DataError
 
 if TYPE_CHECKING:
@@ -154,7 +154,8 @@ def start(run_dir: str | Path, cfg: Any, inputs: dict[str, str] | None = None) -
             former = json.loads((run_dir / "provenance.json").read_text())
             earlier = [*former.pop("earlier", []), former]
 
-    name = run_dir.resolve().parent.name if run_dir.name.startswith("seed") else run_dir.resolve().name
+    own = torchrun.run_of(run_dir.resolve())
+    name = own.parent.name if own.name.startswith("seed") else own.name
     run = Run(run_dir, cfg.SETTING, name, cfg.SEED)
     now = provenance(cfg.SEED, cfg.DEVICE, inputs)
     files.write_json(run_dir / "provenance.json", now | ({"earlier": earlier} if earlier else {}))
@@ -226,7 +227,7 @@ def upstream(run_dir: str | Path, run: str, file: str = "checkpoint.pt") -> Path
     Raises:
         RunError: that run is not done, or has no such file.
     """
-    run_dir = config.resolve(run_dir)
+    run_dir = torchrun.run_of(config.resolve(run_dir))
     seed = run_dir.name if run_dir.name.startswith("seed") else "seed0"
     folder = setting_folder(run_dir) / run
     for candidate in (folder, folder / seed):
@@ -286,7 +287,7 @@ def collect_configs(folder: str | Path) -> dict[str, dict[str, Any]]:
 
 def setting_folder(run_dir: str | Path) -> Path:
     """The folder of all runs of the setting that a run belongs to."""
-    run_dir = config.resolve(run_dir)
+    run_dir = torchrun.run_of(config.resolve(run_dir))
     return run_dir.parent.parent if run_dir.name.startswith("seed") else run_dir.parent
 
 
@@ -374,7 +375,7 @@ def _set_aside(run_dir: Path) -> None:
         shutil.rmtree(former)
     former.mkdir()
     kept = {former.name, *WRAPPER_FILES}
-    paths = [path for path in run_dir.iterdir() if path.name not in kept]
+    paths = [path for path in run_dir.iterdir() if path.name not in kept and torchrun.run_of(path) == path]
     # summary first: the run is no longer done; config last: whoever is stopped here starts anew again
     order = {"summary.json": 0, "config.yaml": 2}
     for path in sorted(paths, key=lambda path: order.get(path.name, 1)):

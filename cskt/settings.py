@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from yacs.config import CfgNode
 
-from cskt import config
+from cskt import config, distributed
 from cskt.data.annotations import Annotations, read_animalweb, read_coco
 from cskt.data.augment import Augmentation
 from cskt.data.bodies import write_bodies
@@ -45,6 +45,8 @@ METHODS = {
     "scarcenet": (ScarceNet, scarcenet.Options),
     "mean_teacher": (MeanTeacher, mean_teacher.Options),
 }
+# those that look at a batch as a whole, and so cannot share it out among several processes
+ALONE = ("scarcenet",)
 
 
 class Setting:
@@ -61,6 +63,7 @@ class Setting:
     def __init__(self, cfg: CfgNode):
         self.cfg = cfg
         torch.set_num_threads(cfg.THREADS)
+        distributed.start(self.device)
 
     # --- faces -----------------------------------------------------------------------------------------------------
 
@@ -275,6 +278,8 @@ class Setting:
             categories: of each unlabeled image, by `mining.categorize`, [N].
         """
         m = self.cfg.METHOD
+        if m.NAME in ALONE and distributed.size() > 1:
+            raise ConfigError(f"METHOD.NAME {m.NAME} ranks the labels of a whole batch: train it in one process")
         kind, options = METHODS[m.NAME]
         own = {**m, **m.get(m.NAME.upper(), {})}
         options = options(**{field.name: own[field.name.upper()] for field in fields(options)})

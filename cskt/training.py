@@ -22,6 +22,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from cskt import distributed
 from cskt.errors import DataError
 from cskt.files import remove_leftovers, write_csv
 from cskt.locks import held
@@ -139,6 +140,8 @@ def _train(
     first, rows, window, spent = _resume(resume, method, {"steps": steps, "seed": seed})
 
     def save(step: int) -> None:
+        if distributed.rank():
+            return
         state = {"run": {"steps": steps, "seed": seed}, "step": step, "rows": rows, "window": window,
                  "seconds": spent + time.monotonic() - begun, "method": method.state_dict()}  # fmt: skip
         checkpoints.save_plain(resume, state)
@@ -154,7 +157,10 @@ def _train(
         for step in range(first, steps):
             lr = rate(step)
             losses = method.step(step, lr, step_generator(seed, step))
-            values = torch.stack([torch.as_tensor(v, dtype=torch.float32).cpu() for v in losses.values()]).tolist()
+            # of several processes all stop when one is to stop: after the same step
+            told = [*losses.values(), stopped.is_set()]
+            told = torch.stack([torch.as_tensor(v, dtype=torch.float32).cpu() for v in told])
+            *values, stop = distributed.mean(told).tolist()
             losses = dict(zip(losses, values, strict=True))
             _check_finite(losses, step, resume)
             window.append(losses)
@@ -168,7 +174,7 @@ def _train(
             if now - shown > SHOW_SECONDS:
                 show()
                 shown = now
-            if stopped.is_set():
+            if stop:
                 save(step + 1)
                 raise SystemExit(143)
             if now - saved > save_seconds:
@@ -206,6 +212,7 @@ def step_generator(seed: int, step: int) -> torch.Generator:
 
 def optimizer(net: nn.Module, weight_decay: float) -> torch.optim.AdamW:
     """AdamW over a network; the loop sets the rate of each step (`take_step`)."""
+    distributed.join(net)
     return torch.optim.AdamW(net.parameters(), lr=0.0, weight_decay=weight_decay)
 
 
@@ -215,6 +222,7 @@ def take_step(opt: torch.optim.Optimizer, loss: torch.Tensor, lr: float) -> None
         group["lr"] = lr
     opt.zero_grad(set_to_none=True)
     loss.backward()
+    distributed.average_gradients(parameter for group in opt.param_groups for parameter in group["params"])
     opt.step()
 
 
@@ -234,8 +242,16 @@ def average_in(average: nn.Module, net: nn.Module, decay: float) -> None:
 
 
 def _resume(path: Path, method: Method, run: dict[str, int]) -> tuple[int, list[dict], list[dict], float]:
-    if not path.exists():
+    state = distributed.from_first(lambda: _read_state(path, run))
+    if state is None:
         return 0, [], [], 0.0
+    method.load_state_dict(state["method"])
+    return state["step"], state["rows"], state["window"], state["seconds"]
+
+
+def _read_state(path: Path, run: dict[str, int]) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises a different type for each kind of damage
@@ -246,8 +262,7 @@ def _resume(path: Path, method: Method, run: dict[str, int]) -> tuple[int, list[
         raise DataError(
             f"{path}: belongs to a run of {state['run']}, this one is {run}; delete it or use another folder"
         )
-    method.load_state_dict(state["method"])
-    return state["step"], state["rows"], state["window"], state["seconds"]
+    return state
 
 
 def _means(window: list[dict[str, float]]) -> dict[str, float]:

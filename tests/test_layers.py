@@ -14,8 +14,9 @@ ROOT = Path(cskt.__file__).parent
 FLOORS = {
     "errors": -3,
     "files": -2,
-    **dict.fromkeys(("locks", "processes", "progress"), -1),
+    **dict.fromkeys(("locks", "processes", "progress", "torchrun"), -1),
     **dict.fromkeys(("config", "geometry", "heatmaps", "landmarks", "metrics", "oks", "published"), 0),
+    **dict.fromkeys(("distributed", "gpus"), 0),
     **dict.fromkeys(("agreement", "criteria", "regression", "shape3d", "shapes", "species", "tables"), 0),
     **dict.fromkeys(("budget", "data", "generalization", "grids", "models"), 1),
     **dict.fromkeys(("export", "predict"), 2),

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from cskt import geometry
+from cskt import distributed, geometry
 from cskt.data.augment import (
     Augmentation,
     View,
@@ -158,6 +158,11 @@ class LabeledBatch:
     landmarks: torch.Tensor
     indices: torch.Tensor
 
+    def share(self) -> "LabeledBatch":
+        """The rows that this process computes: all of them, where it trains alone."""
+        own = distributed.share(len(self.images))
+        return LabeledBatch(self.images[own], self.landmarks[own], self.indices[own])
+
 
 @dataclass(frozen=True)
 class UnlabeledBatch:
@@ -174,6 +179,12 @@ class UnlabeledBatch:
     weak_view: View
     strong_view: View
     indices: torch.Tensor
+
+    def share(self) -> "UnlabeledBatch":
+        """The rows that this process computes: all of them, where it trains alone."""
+        own = distributed.share(len(self.weak))
+        views = [View(view.matrix[own], view.mirrored[own]) for view in (self.weak_view, self.strong_view)]
+        return UnlabeledBatch(self.weak[own], self.strong[own], *views, self.indices[own])
 
 
 def unlabeled_set(

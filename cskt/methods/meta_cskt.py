@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from cskt import geometry
+from cskt import distributed, geometry
 from cskt.consensus import consensus
 from cskt.data.augment import Augmentation, View, between, view_landmarks, warp_heatmaps
 from cskt.data.datasets import (
@@ -209,7 +209,7 @@ class MetaCSKT:
         else:
             rows = batch_indices(true + pooled, o.batch_labeled, a.seed, step)
         batch = labeled_batch(self.current, rows, self.views["labeled"], generator, a.device)
-        return self._jittered(batch, generator) if o.label_jitter else batch
+        return (self._jittered(batch, generator) if o.label_jitter else batch).share()
 
     def _jittered(self, batch: LabeledBatch, generator: torch.Generator) -> LabeledBatch:
         """Let the mouth landmarks of the drawn images walk on, each with probability 1/2 (fault 21)."""
@@ -224,7 +224,8 @@ class MetaCSKT:
     def _unlabeled_batch(self, step: int, generator: torch.Generator) -> UnlabeledBatch:
         o, a = self.options, self.around
         rows = batch_indices(len(self.unlabeled), o.batch_unlabeled, a.seed + 2, step)
-        return unlabeled_batch(self.unlabeled, rows, self.views["weak"], self.views["strong"], generator, a.device)
+        weak, strong = self.views["weak"], self.views["strong"]
+        return unlabeled_batch(self.unlabeled, rows, weak, strong, generator, a.device).share()
 
     def _maps(self, net: LandmarkNet, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
         """One training-mode pass over both groups of images."""
@@ -261,7 +262,7 @@ class MetaCSKT:
         if o.feedback_on == "batch" or o.feedback_forward == "train_shrunk":
             return labeled
         rows = batch_indices(len(self.labeled), o.batch_labeled, a.seed + 3, step)
-        return labeled_batch(self.labeled, rows, self.views["labeled"], generator, a.device)
+        return labeled_batch(self.labeled, rows, self.views["labeled"], generator, a.device).share()
 
     @torch.no_grad()
     def _student_loss(self, probe: LabeledBatch, known: torch.Tensor | None = None) -> float:
@@ -280,7 +281,8 @@ class MetaCSKT:
             with autocast(self.around.device, self.around.precision):
                 maps = self.student(probe.images)
             self.student.train()
-        return float(labeled_loss(maps.detach(), probe.landmarks, self.student, self.around.codec))
+        loss = labeled_loss(maps.detach(), probe.landmarks, self.student, self.around.codec)
+        return float(distributed.mean(loss))
 
     def _feedback(self, gain: float, before: float, generator: torch.Generator) -> float:
         """The factor on the teacher's pseudo-label loss."""
@@ -304,9 +306,10 @@ class MetaCSKT:
         loss = labeled_loss(maps, labeled.landmarks, net, codec)
         if term == "landmarks" and self.mouth:
             loss = loss + labeled_loss(maps[:, self.mouth], labeled.landmarks[:, self.mouth], net, codec)
-        elif term == "batch_slice" and len(maps) > 5:
+        elif term == "batch_slice" and len(maps) * distributed.size() > 5:
             # the release slices images where it means landmarks; its batch of four leaves nothing (and logs NaN)
-            loss = loss + labeled_loss(maps[5:], labeled.landmarks[5:], net, codec)
+            sixth = max(0, 5 - len(maps) * distributed.rank())
+            loss = loss + labeled_loss(maps[sixth:], labeled.landmarks[sixth:], net, codec)
         return loss
 
     def _pseudo_loss(self, maps: torch.Tensor) -> torch.Tensor:
@@ -333,7 +336,8 @@ class MetaCSKT:
                                self.unlabeled.scheme.flip_permutation)  # fmt: skip
         to_crop = self.unlabeled.to_crop[unlabeled.indices]
         image = codec.finish(geometry.apply(geometry.invert(to_crop), plain.double()))
-        self.pool.put(unlabeled.indices.numpy(), geometry.apply(to_crop, image).float())
+        found = geometry.apply(to_crop, image).float()
+        self.pool.put(distributed.gathered(unlabeled.indices).numpy(), distributed.gathered(found))
 
     def _update_labeled_list(self) -> None:
         """Look at the unlabeled images again, and join the few-shot set and the pool as it is now."""

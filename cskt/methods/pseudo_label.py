@@ -45,7 +45,7 @@ class PseudoLabel(Baseline):
             self._set_labels(self._label())
         labeled = self.batches.labeled(step, generator)
         rows = self.batches.rows(step)
-        pseudo = labeled_batch(self.pseudo, rows, self.batches.views[o.view], generator, a.device)
+        pseudo = labeled_batch(self.pseudo, rows, self.batches.views[o.view], generator, a.device).share()
 
         (maps,) = student.maps(labeled.images)
         supervised = labeled_loss(maps, labeled.landmarks, student.net, a.codec)

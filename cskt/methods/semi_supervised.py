@@ -134,7 +134,7 @@ class Batches:
     def labeled(self, step: int, generator: torch.Generator) -> LabeledBatch:
         a, t = self.around, self.terms
         rows = batch_indices(len(self.data), t.batch_labeled, a.seed, step)
-        return labeled_batch(self.data, rows, self.views["labeled"], generator, a.device)
+        return labeled_batch(self.data, rows, self.views["labeled"], generator, a.device).share()
 
     def rows(self, step: int):
         """Rows of the unlabeled images of a step, [B]."""
@@ -142,7 +142,8 @@ class Batches:
 
     def unlabeled(self, step: int, generator: torch.Generator) -> UnlabeledBatch:
         views, device = self.views, self.around.device
-        return unlabeled_batch(self.more, self.rows(step), views["weak"], views["strong"], generator, device)
+        rows = self.rows(step)
+        return unlabeled_batch(self.more, rows, views["weak"], views["strong"], generator, device).share()
 
     def move(self, landmarks: torch.Tensor, first: View, second: View) -> torch.Tensor:
         """Landmarks [B, L, 2] of one view in the pixels of another, left and right by their own names."""

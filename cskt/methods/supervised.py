@@ -80,7 +80,7 @@ class Supervised:
         """Descend the labeled loss once."""
         a = self.around
         rows = batch_indices(len(self.data), self.batch, a.seed, step)
-        batch = labeled_batch(self.data, rows, self.augmentation, generator, a.device)
+        batch = labeled_batch(self.data, rows, self.augmentation, generator, a.device).share()
         with autocast(a.device, a.precision):
             maps = self.net(batch.images)
         loss = labeled_loss(maps, batch.landmarks, self.net, a.codec)

@@ -10,6 +10,7 @@ import math
 
 import torch
 
+from cskt import distributed
 from cskt.heatmaps import SIGMA
 
 OUTPUTS = ("linear", "softmax")
@@ -60,4 +61,4 @@ def heatmap_loss(
     if weight is None:
         return losses.mean()
     weight = weight.to(losses.dtype)
-    return (losses * weight).sum() / weight.sum().clamp(min=1e-6)
+    return (losses * weight).sum() / distributed.mean(weight.sum()).clamp(min=1e-6)
