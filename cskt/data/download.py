@@ -1,14 +1,17 @@
-"""One file from the network, whole and checked or not at all."""
+"""One file from the network, whole and checked or not at all; a broken download goes on where it was."""
 
-import hashlib
 import http.client
+import os
 import re
+import urllib.error
 import urllib.request
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 
+from cskt import locks
 from cskt.errors import DataError
-from cskt.files import atomic_path, fingerprint
+from cskt.files import fingerprint
 
 _CHUNK = 1 << 18
 _PATIENCE = 30  # seconds without a byte
@@ -31,6 +34,9 @@ def fetch(
 ) -> Path:
     """Download a file unless it is there already; what is there or comes is checked before it has its name.
 
+    What came before a connection broke is kept beside the file (.NAME.part), and the next call goes on after it. The
+    proxies of the environment (http_proxy, https_proxy, no_proxy) are used.
+
     Args:
         url: of the file.
         to: where it is to be.
@@ -42,29 +48,57 @@ def fetch(
         `to`, as a path.
 
     Raises:
-        DataError: it cannot be reached, is cut short or too large, or has another content; nothing is left behind.
+        DataError: it cannot be reached, is cut short (what came is kept), or is too large or has another content
+            (nothing is kept).
+        InUseError: another process is downloading it.
     """
     to = Path(to)
     if to.is_file():
         if fingerprint(to).startswith(sha256):
             return to
         raise DataError(f"{to}: its SHA-256 does not begin with {sha256}: delete it and download it again")
-    try:
-        with urllib.request.urlopen(url, timeout=_PATIENCE) as answer, atomic_path(to) as temporary:
-            total = int(answer.headers.get("Content-Length") or size)
-            done, digest = 0, hashlib.sha256()
-            with temporary.open("wb") as file:
-                while chunk := answer.read(_CHUNK):
-                    done += len(chunk)
-                    if done > size * 1.05:
-                        raise DataError(f"{url}: more than the {size / 1e6:.1f} MB expected: nothing was kept")
-                    digest.update(chunk)
-                    file.write(chunk)
-                    report(done, total)
-            if done < total:
-                raise DataError(f"{url}: ended after {done / 1e6:.1f} of {total / 1e6:.1f} MB: try again")
-            if not digest.hexdigest().startswith(sha256):
-                raise DataError(f"{url}: its SHA-256 is {digest.hexdigest()}, not {sha256}...: nothing was kept")
-    except (OSError, http.client.HTTPException) as error:
-        raise DataError(f"{url}: cannot be downloaded ({getattr(error, 'reason', error)})") from error
+    part = to.with_name(f".{to.name}.part")
+    with locks.held(to.parent, f".{to.name}.lock"):
+        try:
+            total = _receive(url, part, size, report)
+        except (OSError, http.client.HTTPException) as error:
+            raise DataError(f"{url}: cannot be downloaded ({getattr(error, 'reason', error)})") from error
+        # before the length, about which a server may be wrong
+        if (found := fingerprint(part)).startswith(sha256):
+            part.replace(to)
+        elif (done := part.stat().st_size) < total:
+            raise DataError(f"{url}: ended after {done / 1e6:.1f} of {total / 1e6:.1f} MB: try again, it goes on there")
+        else:
+            part.unlink()
+            raise DataError(f"{url}: its SHA-256 is {found}, not {sha256}...: nothing was kept")
     return to
+
+
+def _receive(url: str, part: Path, size: int, report: Callable[[int, int], None]) -> int:
+    """Append to a file what it lacks, as far as it comes; returns how many bytes the server says there are."""
+    done = part.stat().st_size if part.is_file() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})
+    try:
+        # urlopen would go on with the proxies that its first call found
+        answer = urllib.request.build_opener().open(request, timeout=_PATIENCE)
+    except urllib.error.HTTPError as error:
+        if error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise
+        # nothing comes after what is there: not this file's beginning, or all of it, of which the checksum tells
+        return done
+    with answer:
+        goes_on = answer.headers.get("Content-Range", "").startswith(f"bytes {done}-")
+        done = done if goes_on else 0
+        length = answer.headers.get("Content-Length", "")
+        total = done + int(length) if length.isdigit() else size
+        with part.open("ab" if goes_on else "wb") as file:
+            while chunk := answer.read(_CHUNK):
+                done += len(chunk)
+                if done > size * 1.05:
+                    part.unlink()
+                    raise DataError(f"{url}: more than the {size / 1e6:.1f} MB expected: nothing was kept")
+                file.write(chunk)
+                report(done, total)
+            file.flush()
+            os.fsync(file.fileno())
+    return total
