@@ -5,6 +5,7 @@ The cells are executed in this process, which spares each notebook a kernel; pap
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -53,7 +54,9 @@ def tiny_setting(home: Path) -> dict:
     """Overrides of the zoo's params file: a zoo of few pictures in `home`, and few steps."""
     zoo = str(home / "zoo")
     place = {"DATA.ROOT": zoo, "DATA.ZOO_IMAGES": IMAGES, "HUMAN.ROOTS": [zoo], "CACHE": str(home / "cache")}
-    tiny = place | STEPS | {"DEVICE": "cpu", "INPUT.SIZE": 32, "METHOD.UPDATE_STEPS": 2, "METHOD.SELECT_STEPS": 2}
+    # float32, since other processors compute in bfloat16 otherwise or not at all
+    place |= {"DEVICE": "cpu", "PRECISION": "float32"}
+    tiny = place | STEPS | {"INPUT.SIZE": 32, "METHOD.UPDATE_STEPS": 2, "METHOD.SELECT_STEPS": 2}
     # few pictures are positives of an untrained model, none would be at the usual thresholds
     return tiny | {"MINING.T_POS": 0.3, "MINING.T_NEG": 0.4}
 
@@ -133,6 +136,29 @@ def test_another_process_makes_the_same_tables_and_networks_bit_for_bit(outputs,
         assert compare(outputs / name, tmp_path / "tiny" / name) == [], name
         compared += len(results(outputs / name))
     assert compared >= 3 * len(names)
+
+
+def test_two_processes_of_torchrun_execute_a_notebook_as_one_does(outputs, tmp_path):
+    """Whose files are those of one process, but for the rounding of sums over the batch."""
+    setting = tmp_path / "tiny"
+    for run in ("few_shot", "mining", "human_model"):
+        shutil.copytree(outputs / run, setting / run)
+    overrides = tiny_setting(outputs.parent) | {"METHOD.VARIANT": "corrected"}
+    sets = [part for key, value in overrides.items() for part in ("--set", f"{key}={json.dumps(value)}")]
+    folder = setting / "meta_cskt_corrected" / "seed0"
+    together = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "cskt", "run"]
+    command = [sys.executable, *together, "notebooks/06_meta_cskt.ipynb", "--config", "params/zoo.yaml"]
+    command += [*sets, "--out", str(folder)]
+    environment = {**os.environ, "MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, cwd=NOTEBOOKS.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    alone = outputs / "meta_cskt_corrected" / "seed0"
+    files = [{str(file.relative_to(path)) for file in path.rglob("*")} for path in (alone, folder)]
+    assert files[1] - files[0] == {"executed.ipynb", "log.txt"}, "nothing of the second process is left"
+    one, two = (pd.read_csv(path / "metrics.csv").drop(columns="seconds") for path in (alone, folder))
+    pd.testing.assert_frame_equal(two, one, rtol=1e-3, atol=1e-5)
+    one, two = (pd.read_csv(path / "scores.csv")["nme"] for path in (alone, folder))
+    assert two.to_numpy() == pytest.approx(one.to_numpy(), rel=0.01)
 
 
 def golden_tables(folder: Path) -> dict[str, pd.DataFrame]:
