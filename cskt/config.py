@@ -35,6 +35,7 @@ DEFAULTS = {
     "SEED": 0,  # everything random in a run follows from it
     "DEVICE": "auto",  # auto (CUDA where there is one), cpu, cuda, cuda:1, ...
     "PRECISION": "auto",  # float32, bfloat16 (autocast), auto: bfloat16 on CUDA and on CPUs that compute in it
+    "DETERMINISTIC": False,  # True: the same bits in each run on a GPU too, or an error that names what cannot; slower
     "THREADS": 1,  # CPU threads of a run; one thread per job and one job per core is quickest
     "CACHE": "outputs/cache",  # folder of the cached crops
     "RELEASED": "../shared/data/animalweb",  # the tables that the paper's authors released (cskt.released), if at hand

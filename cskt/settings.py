@@ -1,6 +1,7 @@
 """From a config to the things it names: annotations, data sets, networks, methods. Nothing here computes a result."""
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import fields
 from functools import cached_property, partial
@@ -63,6 +64,10 @@ class Setting:
     def __init__(self, cfg: CfgNode):
         self.cfg = cfg
         torch.set_num_threads(cfg.THREADS)
+        torch.use_deterministic_algorithms(cfg.DETERMINISTIC)
+        if cfg.DETERMINISTIC:
+            # cuBLAS asks for it before its first call
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         distributed.start(self.device)
 
     # --- faces -----------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """From a params file to faces, networks and methods."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 from builders import write_faces
 
-from cskt import config, settings
+from cskt import config, settings, training
 from cskt.data import annotations as readers
 from cskt.data.augment import Augmentation
 from cskt.data.table import Annotations
@@ -295,6 +296,20 @@ def test_mining_can_be_taken_apart(setting):
 def test_the_rate_has_the_published_dead_steps(setting):
     _, loop = method(setting, METHOD__VARIANT="published", METHOD__SELECT="last", METHOD__STEPS=10_000, METHOD__LR=1e-4)
     assert [loop["rate"](step) for step in (0, 49, 50, 5000)] == pytest.approx([0, 0, 0.99994e-4, 0.5e-4], abs=1e-9)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_has_deterministic_algorithms_that_change_no_bit_on_a_cpu(setting, name, monkeypatch):
+    ends = []
+    for deterministic in (True, False):
+        monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+        found, _ = method(setting, METHOD__NAME=name, DETERMINISTIC=deterministic)
+        assert torch.are_deterministic_algorithms_enabled() == deterministic
+        assert ("CUBLAS_WORKSPACE_CONFIG" in os.environ) == deterministic
+        for step in range(2):
+            found.step(step, 1e-3, training.step_generator(0, step))
+        ends.append(weights(found.result))
+    assert ends[0].equal(ends[1]) and ends[0].isfinite().all()
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name != "meta_cskt"])
