@@ -71,12 +71,46 @@ def matrix_table(matrix: pd.DataFrame, landmarks: str = "shared") -> str:
     return "\n".join(lines)
 
 
+def against_table(compared: pd.DataFrame, group: str) -> str:
+    """One group of an ablation or of the baselines as a Markdown table, in percent; what did not run is left out.
+
+    Args:
+        compared: a table of `comparison.against`, in which each run has one reference, another run or none.
+        group: "all", "known" or "unknown".
+    """
+    rows = compared[(compared["group"] == group) & compared["nme"].notna()]
+    lines = ["| method | seeds | NME % (95 % interval) | points above | what |", "|---|---|---|---|---|"]
+    for row in rows.itertuples():
+        other = isinstance(row.reference, str) and row.reference != row.run
+        points = f"{100 * row.difference:+.2f} ({100 * row.difference_low:.2f} to {100 * row.difference_high:.2f})"
+        cells = [
+            NAMES.get(row.run, row.run),
+            f"{row.seeds:.0f}",
+            f"{100 * row.nme:.2f} ({100 * row.nme_low:.2f} to {100 * row.nme_high:.2f})",
+            f"{points}, p = {row.p_value:.2g}" if other else "",
+            NAMES.get(row.reference, row.reference) if other else "",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+# what a table in a page is called -> how it is made, and how its file in docs/results/ is called after the setting
+_TABLES = {
+    "results": (results_table, ""),
+    "matrix": (matrix_table, "_species_confusion_matrix"),
+    "ablation": (against_table, "_ablation"),
+    "baselines": (against_table, "_baselines"),
+}
+_PLACE = re.compile(rf"<!-- (?P<what>({'|'.join(_TABLES)}) [^>]*?) -->\n.*?<!-- end -->", flags=re.DOTALL)
+
+
 def fill(text: str, folder: Path) -> str:
     """Renew every generated table of a Markdown text.
 
     Args:
-        text: the page; a table stands between `<!-- results SETTING GROUP LANDMARKS -->`, or
-            `<!-- matrix SETTING LANDMARKS -->`, and `<!-- end -->`.
+        text: the page; a table stands between `<!-- results SETTING GROUP LANDMARKS -->`,
+            `<!-- matrix SETTING LANDMARKS -->`, `<!-- ablation SETTING GROUP -->` or
+            `<!-- baselines SETTING GROUP -->`, and `<!-- end -->`.
         folder: holds the tables that `publish` writes.
 
     Raises:
@@ -85,13 +119,13 @@ def fill(text: str, folder: Path) -> str:
 
     def renew(match: re.Match) -> str:
         kind, setting, *which = match["what"].split()
-        file = folder / (f"{setting}.csv" if kind == "results" else f"{setting}_species_confusion_matrix.csv")
+        make, name = _TABLES[kind]
+        file = folder / f"{setting}{name}.csv"
         if not file.is_file():
             raise DataError(f"{file}: no results of setting {setting}; `python -m cskt report {setting}` writes them")
-        table = (results_table if kind == "results" else matrix_table)(pd.read_csv(file), *which)
-        return f"<!-- {match['what']} -->\n{table}\n<!-- end -->"
+        return f"<!-- {match['what']} -->\n{make(pd.read_csv(file), *which)}\n<!-- end -->"
 
-    return re.sub(r"<!-- (?P<what>(results|matrix) [^>]*?) -->\n.*?<!-- end -->", renew, text, flags=re.DOTALL)
+    return _PLACE.sub(renew, text)
 
 
 def publish(setting: str, outputs: Path, project: Path) -> list[Path]:
@@ -117,8 +151,11 @@ def publish(setting: str, outputs: Path, project: Path) -> list[Path]:
         if not (outputs / setting / run / "summary.json").is_file():
             continue
         for table, name in tables.items():
-            written.append(folder / f"{setting}{name}.csv")
-            write_csv(written[-1], pd.read_csv(outputs / setting / run / f"{table}.csv"))
+            content = pd.read_csv(outputs / setting / run / f"{table}.csv")
+            # a table of nothing but gaps says nothing
+            if "nme" not in content or content["nme"].notna().any():
+                written.append(folder / f"{setting}{name}.csv")
+                write_csv(written[-1], content)
     if not written:
         known = ", ".join(PUBLISHED)
         raise DataError(f"{outputs / setting}: no finished run of {known}; see `make reproduce SETTING={setting}`")

@@ -87,6 +87,8 @@ def setting(tmp_path_factory):
         (run / "figures" / "losses.pdf").write_text("")
     (home / "few_shot" / "seed0" / "former").mkdir()
     execute(home / "uda" / "seed0", "06_meta_cskt", "Is <it> better?", name="failed.ipynb")
+    # several numbers under a name that is one number elsewhere
+    execute(home / "selection" / "seed0", "13_web_pseudo_labels", "Which labels?", summary={"nme": {"kp_conf_10": 0.1}})
     evaluate = execute(home / "evaluate", "07_evaluate", "Which is best?", summary={})
     row = {"landmarks": "all", "images": 400, "seeds": 2, "nme_low": 0.066, "nme_high": 0.077, "nme_sd": 0.001,
            "fr08": 0.29, "auc20": 0.65}  # fmt: skip
@@ -122,7 +124,7 @@ def test_the_report_shows_the_numbers_of_the_runs(setting):
     assert "all test species (400 images)" in text
     assert "Meta-CSKT, corrected 5.88 6.60 to 7.70 ± 0.10, n = 2 29.0 % 0.650 17.6 % (13.0 to 22.2) 0.001" in text
     assert "few-shot only, seed 1 7.30 %" in text
-    assert "4 done, 1 failed" in text
+    assert "5 done, 1 failed" in text
     assert "0123456789" in text
     assert "Is <it> better?" in text  # escaped
 
@@ -135,8 +137,9 @@ def test_runs_come_by_notebook_and_a_failure_is_among_them(setting):
         ("few_shot", 1, "done"),
         ("uda", 0, "failed"),
         ("evaluate", None, "done"),
+        ("selection", 0, "done"),
     ]
-    assert pages.facts(found)["hours"] == pytest.approx(4 / 60)
+    assert pages.facts(found)["hours"] == pytest.approx(5 / 60)
     assert pages.chapters(found)[1]["shown"].label == "few-shot only, seed 0"
 
 

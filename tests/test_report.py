@@ -58,6 +58,24 @@ def test_a_matrix_is_in_points_with_what_is_unclear_in_brackets():
     ]  # fmt: skip
 
 
+NUMBERS = ["nme", "nme_low", "nme_high", "difference", "difference_low", "difference_high", "p_value"]
+COMPARED = pd.DataFrame(
+    [("ls", None, 3, 0.08, 0.07, 0.09, None, None, None, None),
+     ("ls_lu", "ls", 3, 0.07, 0.06, 0.08, -0.01, -0.015, -0.005, 0.001),
+     ("ls_lu_lf", "ls_lu", *[None] * 8)], columns=["run", "reference", "seeds", *NUMBERS],
+).assign(group="known")  # fmt: skip
+
+
+def test_an_ablation_has_each_row_against_the_one_before_and_no_row_that_did_not_run(tmp_path):
+    pd.concat([COMPARED, COMPARED.assign(group="unknown", nme=0.5)]).to_csv(tmp_path / "toy_ablation.csv", index=False)
+    page = fill("<!-- ablation toy known -->\n<!-- end -->", tmp_path)
+    assert page.splitlines()[3:-1] == [
+        "| L_s: labels alone | 3 | 8.00 (7.00 to 9.00) |  |  |",
+        "| + L_u: student imitates teacher | 3 | 7.00 (6.00 to 8.00) | -1.00 (-1.50 to -0.50), p = 0.001 "
+        "| L_s: labels alone |",
+    ]
+
+
 def finished(folder, run, seed, nme, **tables):
     folder.mkdir(parents=True)
     for name, table in tables.items():
@@ -76,12 +94,15 @@ def test_what_is_finished_is_published_and_earlier_runs_keep_their_rows(tmp_path
     earlier = pd.DataFrame({"setting": "toy", "run": ["few_shot", "supervised"], "seed": 0, "nme": [0.5, 0.1]})
     earlier.to_csv(docs / "toy_runs.csv", index=False)
     finished(outputs / "toy" / "species_confusion", "species_confusion", 0, 0.2, matrix=MATRIX, group_errors=MATRIX)
+    gaps = COMPARED.assign(nme=None)
+    finished(outputs / "toy" / "ablation", "ablation", 0, 0.4, ladder=COMPARED, components=gaps, consensus=gaps)
     written = publish("toy", outputs, tmp_path)
     assert {path.name for path in written} == {
-        "toy_species_confusion_matrix.csv", "toy_species_confusion_errors.csv", "toy_runs.csv", "README.md"
+        "toy_species_confusion_matrix.csv", "toy_species_confusion_errors.csv", "toy_ablation.csv",
+        "toy_runs.csv", "README.md"
     }  # fmt: skip
     runs = pd.read_csv(docs / "toy_runs.csv").set_index("run")["nme"]
-    assert runs.to_dict() == {"few_shot": 0.3, "species_confusion": 0.2, "supervised": 0.1}
+    assert runs.to_dict() == {"few_shot": 0.3, "species_confusion": 0.2, "supervised": 0.1, "ablation": 0.4}
     assert matrix_table(MATRIX) in (tmp_path / "README.md").read_text()
 
 
