@@ -91,7 +91,7 @@ def encoders(landmarks: torch.Tensor, size: int) -> list[Contender]:
 
 
 def croppers(files: list[Path], boxes: np.ndarray, size: int) -> list[Contender]:
-    """Crops of the boxes' squares out of picture files."""
+    """Crops of the boxes' squares out of picture files, each uint8 [3, size, size]."""
     from torchvision.io import ImageReadMode, decode_image
     from torchvision.transforms import v2
 
@@ -100,9 +100,12 @@ def croppers(files: list[Path], boxes: np.ndarray, size: int) -> list[Contender]
     places = [(*map(int, corner), int(length)) for corner, length in zip(corners, side, strict=True)]
 
     def torchvision():
-        for file, (x, y, length) in zip(files, places, strict=True):
-            picture = decode_image(str(file), ImageReadMode.RGB)
-            v2.functional.resized_crop(picture, y, x, length, length, [size, size], antialias=True)
+        return [
+            v2.functional.resized_crop(
+                decode_image(str(file), ImageReadMode.RGB), y, x, length, length, [size, size], antialias=True
+            )
+            for file, (x, y, length) in zip(files, places, strict=True)
+        ]
 
     found = [Contender("torchvision v2", "peer", torchvision)]
     if "albumentations" not in missing():
@@ -110,12 +113,15 @@ def croppers(files: list[Path], boxes: np.ndarray, size: int) -> list[Contender]
         import cv2
 
         def run():
+            crops = []
             for file, (x, y, length) in zip(files, places, strict=True):
                 crop = albumentations.Compose([
                     albumentations.Crop(max(x, 0), max(y, 0), x + length, y + length, pad_if_needed=True),
                     albumentations.Resize(size, size),
                 ])  # fmt: skip
-                crop(image=cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB))
+                found = crop(image=cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB))["image"]
+                crops.append(torch.from_numpy(found).permute(2, 0, 1))
+            return crops
 
         found.append(Contender("albumentations", "peer", run))
     return found

@@ -104,7 +104,8 @@ def items(folder: Path, size: int = 256, count: int = 20, rows: int = 22_000, se
         return [loops.item(table, name, pictures, size) for name in names]
 
     def finish(images):
-        return (images - mean) / std, heatmaps.encode_published(targets_of, loops.CELLS)
+        """What a network and its loss take, of crops with values from 0 to 1 that nobody else needs."""
+        return images.sub_(mean).div_(std), heatmaps.encode_published(targets_of, loops.CELLS)
 
     def from_photographs(reduced):
         crops = np.stack([read_crop(file, box, size, size, reduced=reduced)
@@ -123,7 +124,11 @@ def items(folder: Path, size: int = 256, count: int = 20, rows: int = 22_000, se
         Contender("cskt, whole decode", "ours", lambda: from_photographs(False)),
         Contender("cskt, reduced decode", "ours", lambda: from_photographs(True)),
     ]
-    found = stage("item from the photograph", "image", count, [*table_of, *peers.croppers(files, boxes, size)],
+    others = [
+        Contender(peer.name, "peer", lambda crop=peer.run: finish(torch.stack(crop()).float().div_(255)))
+        for peer in peers.croppers(files, boxes, size)
+    ]
+    found = stage("item from the photograph", "image", count, [*table_of, *others],
                   seconds=seconds, difference=differ)  # fmt: skip
     cached = [table_of[0], Contender("cskt", "ours", from_cache)]
     found += stage("item from the crop cache", "image", count, cached, seconds=seconds, difference=differ)
