@@ -42,7 +42,7 @@ def generalization(results: pd.DataFrame):
         ax.set_ylim(len(names) - 0.5, -0.5)
         ax.set_title(_PROTOCOLS[protocol], loc="left", fontsize="medium")
         ax.grid(axis="x", alpha=0.3)
-    axes[-1].set_xlabel("NME of the test images, % of √(w·h): mean, 95 % interval over images")
+    axes[-1].set_xlabel("NME of the test images, % of √(w·h):\nmean, 95 % interval over images")
     axes[-1].set_xlim(0, None)
     axes[0].legend(frameon=False, fontsize="small", loc="lower center", bbox_to_anchor=(0.4, 1.12), ncols=3)
     return axes
