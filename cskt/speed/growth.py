@@ -53,7 +53,7 @@ def _annotations(size: int, batch: int = 16) -> list[dict[str, Any]]:
         "cskt: rows of a batch drawn": (draw, batch),
         "cskt: pseudo-labels of a batch remembered": (remember, batch),
     }
-    times = race({name: run for name, (run, _) in done.items()}, seconds=0.5, least=3)
+    times = race({name: run for name, (run, _) in done.items()}, seconds=0.5, least=3, warm=False)
     return [
         {"what": name, "size": size, "unit": "annotations", "seconds": np.median(times[name]) / items, "memory": np.nan}
         for name, (_, items) in done.items()
@@ -84,7 +84,7 @@ def crops(sizes: tuple[int, ...] = (1_000, 5_000, 20_000), side: int = 256, batc
 
             gather()
             before = anonymous_memory()
-            seconds = np.median(race({"gather": gather}, seconds=2.0, least=5)["gather"]) / batch
+            seconds = np.median(race({"gather": gather}, seconds=2.0, least=5, warm=False)["gather"]) / batch
             rows.append({"what": "cskt: item of a batch from the crop cache", "size": size, "unit": "crops",
                          "seconds": seconds, "memory": anonymous_memory() - before})  # fmt: skip
     return rows

@@ -34,7 +34,9 @@ def clock() -> Callable[[], float]:
     return time.process_time if torch.get_num_threads() == 1 else time.perf_counter
 
 
-def race(runs: Mapping[str, Callable[[], Any]], seconds: float, least: int = 3, most: int = 500) -> dict[str, list]:
+def race(
+    runs: Mapping[str, Callable[[], Any]], seconds: float, least: int = 3, most: int = 500, *, warm: bool = True
+) -> dict[str, list]:
     """Time functions in turns, so that what else the machine does falls on all of them alike.
 
     A quick one is called twice in its turn, and the second call counts: it finds its own memory in the caches and in
@@ -44,6 +46,7 @@ def race(runs: Mapping[str, Callable[[], Any]], seconds: float, least: int = 3, 
         runs: name -> function; each is called once before, with the clock not counting.
         seconds: how long to go on; a function of which one call takes longer has one round.
         least, most: how many rounds there are at least and at most.
+        warm: False: each call counts, as it finds the caches.
 
     Returns:
         name -> seconds of each round.
@@ -54,7 +57,7 @@ def race(runs: Mapping[str, Callable[[], Any]], seconds: float, least: int = 3, 
         run()
         if (once := now() - start) > seconds:
             slow.add(name)
-        elif once < QUICK:
+        elif warm and once < QUICK:
             quick.add(name)
     begun = time.perf_counter()
     gc.collect()
