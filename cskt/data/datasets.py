@@ -342,11 +342,8 @@ def crop_image(picture: Image.Image, box: np.ndarray, size: int, side: int) -> n
 
 def batch_indices(count: int, batch: int, seed: int, step: int) -> np.ndarray:
     """Rows of batch `step`, [batch]: every row once per pass, in an order of its own for each pass."""
-    first = step * batch
-    passes = range(first // count, (first + batch) // count + 1)
-    orders = [_order(count, seed, p) for p in passes]
-    start = first - passes[0] * count
-    return np.concatenate(orders)[start : start + batch]
+    passes, places = np.divmod(np.arange(step * batch, (step + 1) * batch), count)
+    return np.concatenate([_order(count, seed, number)[places[passes == number]] for number in np.unique(passes)])
 
 
 @lru_cache(maxsize=32)
