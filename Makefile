@@ -4,7 +4,7 @@
 #                  PROFILE=slurm: on a cluster, each job with a GPU (GPU=0: without); docs/cluster.md
 # make test        the fast tests, then the slow ones
 # make torture     what takes minutes: a hundred kills, thousands of damaged inputs, mutants (docs/reliability.md)
-# make bench      times of all stages against plain loops and other libraries: about 8 minutes on 2 idle cores;
+# make bench      times of all stages against plain loops and other libraries: about 10 minutes on 2 idle cores;
 #                  renews docs/results/performance* and the table in README.md   THREADS=1
 # make test-browser  the demos in a real headless Chromium, through JupyterLab and Voila; screenshots in outputs/browser/
 # make demo        the single-image demo as a web app on this machine alone   DEMO=demo_animal (or demo_horse)

@@ -343,7 +343,11 @@ def crop_image(picture: Image.Image, box: np.ndarray, size: int, side: int) -> n
 def batch_indices(count: int, batch: int, seed: int, step: int) -> np.ndarray:
     """Rows of batch `step`, [batch]: every row once per pass, in an order of its own for each pass."""
     passes, places = np.divmod(np.arange(step * batch, (step + 1) * batch), count)
-    return np.concatenate([_order(count, seed, number)[places[passes == number]] for number in np.unique(passes)])
+    rows = np.empty(batch, dtype=np.int64)
+    for number in np.unique(passes):
+        own = passes == number
+        rows[own] = _order(count, seed, number)[places[own]]
+    return rows
 
 
 @lru_cache(maxsize=32)
