@@ -109,8 +109,13 @@ def test_the_stages_without_a_network_agree_with_the_plain_loops(tmp_path):
 
 @pytest.mark.slow
 def test_time_per_item_does_not_grow_with_the_table():
-    rows = pd.DataFrame(growth.annotations((1_000, 100_000))).set_index(["what", "size"])["seconds"]
+    few, many = 10_000, 1_000_000
+    # the least of three, since what else the machine does only adds
+    rows = pd.concat([pd.DataFrame(growth.annotations((few, many))) for _ in range(3)])
+    rows = rows.groupby(["what", "size"])["seconds"].min()
     for what in ("cskt: rows of a batch drawn", "cskt: pseudo-labels of a batch remembered"):
-        assert rows[what, 100_000] < 5 * rows[what, 1_000]
+        assert rows[what, many] < 5 * rows[what, few]
+    slow = rows["plain: the table is searched for each item"]
+    assert slow[many] > 10 * slow[few], "the plain search grows, so this can fail"
     found = pd.DataFrame(growth.crops((50, 500), side=64))
     assert (found["memory"] < 20e6).all()
