@@ -25,7 +25,7 @@ def encode(landmarks_heatmap: torch.Tensor, size: int, sigma: float = SIGMA) -> 
         sigma: standard deviation in cells.
 
     Returns:
-        [B, L, size, size]; all zero for a missing landmark.
+        [B, L, size, size]; 0 where a profile is below 1e-19 (float32); all zero for a missing landmark.
     """
     profile = _profiles(landmarks_heatmap, size, sigma)
     return profile[..., 1, :, None] * profile[..., 0, None, :]

@@ -81,7 +81,7 @@ def against_table(compared: pd.DataFrame, group: str) -> str:
     rows = compared[(compared["group"] == group) & compared["nme"].notna()]
     lines = ["| method | seeds | NME % (95 % interval) | points above | what |", "|---|---|---|---|---|"]
     for row in rows.itertuples():
-        other = isinstance(row.reference, str) and row.reference != row.run
+        other = pd.notna(row.difference) and row.reference != row.run  # the reference may be a gap
         points = f"{100 * row.difference:+.2f} ({100 * row.difference_low:.2f} to {100 * row.difference_high:.2f})"
         cells = [
             NAMES.get(row.run, row.run),
