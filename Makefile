@@ -4,7 +4,8 @@
 #                  PROFILE=slurm: on a cluster, each job with a GPU (GPU=0: without); docs/cluster.md
 # make test        the fast tests, then the slow ones
 # make torture     what takes minutes: a hundred kills, thousands of damaged inputs, mutants (docs/reliability.md)
-# make bench      times of all stages against plain loops and other libraries: about 10 minutes on 2 idle cores;
+# make mutants     the last alone: changes of the code that a test should notice; mutants/report.txt lists what none did
+# make bench       times of all stages against plain loops and other libraries: about 10 minutes on 2 idle cores;
 #                  renews docs/results/performance* and the table in README.md   THREADS=1
 # make test-browser  the demos in a real headless Chromium, through JupyterLab and Voila; screenshots in outputs/browser/
 # make demo        the single-image demo as a web app on this machine alone   DEMO=demo_animal (or demo_horse)
@@ -33,7 +34,7 @@ READY := .venv/.ready
 # one thread per process, one process per core: OpenMP threads of several jobs wait for each other
 export OMP_NUM_THREADS := 1
 
-.PHONY: reproduce test test-browser demo torture bench lint lab tour lock clean
+.PHONY: reproduce test test-browser demo torture mutants bench lint lab tour lock clean
 
 # a run that fails is a gap in the tables, which are made all the same
 reproduce: HERE = --cores $(CORES) --resources gpu=$(GPUS) --config
@@ -49,6 +50,22 @@ test: $(READY)
 
 torture: $(READY)
 	MPLBACKEND=agg $(BIN)/pytest -n $(CORES) -m torture -rP
+	$(MAKE) mutants
+
+# at least 85 % of each module's mutants are to be noticed; taken up again where it was stopped
+mutants: $(READY) .venv/.mutmut
+	$(BIN)/mutmut run --max-children $(CORES)
+	$(BIN)/mutmut results > mutants/report.txt
+	$(BIN)/python tests/mutants.py mutants/cskt
+
+.venv/.mutmut: $(READY)
+	if command -v uv >/dev/null; then \
+	    uv pip install --quiet --python $(BIN)/python --constraint requirements.lock \
+	        --requirement pyproject.toml --extra mutants; \
+	else \
+	    $(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[mutants]'; \
+	fi
+	touch $@
 
 bench: $(READY) .venv/.peers
 	rm -rf outputs/performance/benchmark

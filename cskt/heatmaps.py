@@ -124,9 +124,9 @@ CODECS = {
 }
 
 
-def sharpen(heatmaps: torch.Tensor, sigma: float = SIGMA) -> torch.Tensor:
+def sharpen(heatmaps: torch.Tensor) -> torch.Tensor:
     """Hard pseudo-labels: a Gaussian of height 1 at each map's peak, [B, L, H, H] (the paper's H-hat)."""
-    return encode(decode(heatmaps)[0], heatmaps.shape[-1], sigma)
+    return encode(decode(heatmaps)[0], heatmaps.shape[-1])
 
 
 def _profiles(landmarks_heatmap, size, sigma, reach=None):

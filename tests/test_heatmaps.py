@@ -91,6 +91,13 @@ def test_a_decoded_landmark_stays_in_its_cell():
     assert ((found - torch.stack([peak % 8, peak // 8], -1)).abs() <= 0.5).all()
 
 
+def test_maps_in_half_precision_are_read_to_its_precision():
+    places = torch.tensor([[[6.4, 8.1], [2.0, 11.7]], [[9.3, 3.6], [12.2, 5.0]]])
+    maps = encode(places, 16).bfloat16()
+    assert (decode(maps)[0].float() - places).abs().max() < 0.06
+    assert decode_published(maps)[0].float().equal(decode_published(maps.float())[0])
+
+
 def test_hard_pseudo_labels_have_height_1_at_the_peak_of_the_soft_ones():
     soft = 0.2 * encode(points((6.4, 8.1)), 16, sigma=1.4) + 0.01
     hard = sharpen(soft)
@@ -133,6 +140,9 @@ def test_the_published_decoder_moves_a_quarter_towards_the_higher_neighbor():
     heatmap[0, 0, 4, 0] = 2.0
     heatmap[0, 0, 3, 0] = 1.0
     assert decode_published(heatmap)[0].tolist() == [[[0.0, 4.0]]]
+    # and a map beside it is read as if it were alone
+    other = encode(points((3.2, 3.9)), 8).float()
+    assert decode_published(torch.cat([heatmap, other], dim=1))[0].tolist() == [[[0.0, 4.0], [3.25, 3.75]]]
 
 
 def released_encode(place, box, side):

@@ -67,8 +67,8 @@ def test_what_does_not_fit_is_named():
     for pred in (np.zeros((1, 3, 2)), np.zeros((2, 1, 2))):  # numpy would stretch them
         with pytest.raises(ValueError, match=r"expected pred and true \[N, L, 2\] and norm \[N\], found"):
             metrics.nme(pred, true, norm=np.ones(2))
-    with pytest.raises(ValueError, match=r"found -2.0 for image 1"):
-        metrics.nme(true, true, norm=np.array([1.0, -2.0]))
+    with pytest.raises(ValueError, match=r"found 0.0 for image 1"):
+        metrics.nme(true, true, norm=np.array([1.0, 0.0]))
     pred = true.copy()
     pred[0, 1, 1], pred[1, 0, 0] = np.inf, np.nan
     with pytest.raises(ValueError, match=r"^2 predictions are not finite, the first: image 0, landmark 1"):
@@ -174,6 +174,8 @@ def test_an_interval_over_a_single_draw_is_students_over_images():
     values = np.random.default_rng(0).normal(0.1, 0.05, 30)
     expected = stats.t.interval(0.95, 29, values.mean(), values.std(ddof=1) / 30**0.5)
     assert metrics.crossed_interval(values[:, None]) == pytest.approx(expected)
+    expected = stats.t.interval(0.95, 1, 0.2, 0.1)  # of two images, the fewest there may be
+    assert metrics.crossed_interval(np.array([[0.1], [0.3]])) == pytest.approx(expected)
 
 
 def test_an_interval_over_draws_of_equal_images_is_students_over_draws():
