@@ -1,6 +1,6 @@
 """What share of its mutants a module's tests noticed, as `make mutants` has left it; fails below 85 %.
 
-    python tests/mutants.py mutants/cskt
+Called as `python tests/mutants.py mutants/cskt`.
 """
 
 import json
