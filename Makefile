@@ -12,6 +12,7 @@
 # make lint        what the pre-commit hooks check
 # make lab         JupyterLab in this folder
 # make tour        draw the pictures of README.md anew, from the zoo's finished runs
+# make audit       look the lock's packages up among the known vulnerabilities (needs uv and the network)
 # make lock        renew requirements.lock from pyproject.toml (needs uv)
 # make clean       remove the environment and caches; outputs/ stays
 #
@@ -34,7 +35,7 @@ READY := .venv/.ready
 # one thread per process, one process per core: OpenMP threads of several jobs wait for each other
 export OMP_NUM_THREADS := 1
 
-.PHONY: reproduce test test-browser demo torture mutants bench lint lab tour lock clean
+.PHONY: reproduce test test-browser demo torture mutants bench lint lab tour audit lock clean
 
 # a run that fails is a gap in the tables, which are made all the same
 reproduce: HERE = --cores $(CORES) --resources gpu=$(GPUS) --config
@@ -103,6 +104,10 @@ lab: $(READY)
 
 tour: $(READY)
 	MPLBACKEND=agg $(BIN)/python -m cskt tour
+
+# fails too where a package could not be looked up
+audit:
+	uv tool run pip-audit@2.10.1 --strict --disable-pip --require-hashes --requirement requirements.lock
 
 lock:
 	uv pip compile --universal --generate-hashes --fork-strategy fewest --python-version 3.11 --extra dev \
