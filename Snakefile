@@ -36,10 +36,10 @@ except ConfigError as error:
     raise WorkflowError(str(error))
 GRIDS = {entry.grid for entry in RUNS.values()}
 # the grids that a plain call makes of a setting, those of one that is not named here, and those of the paper
-PLAIN = {"zoo": GRIDS - {"components", "consensus", "sweeps", "budget"}, "zoo_bodies": {"ap10k"}, "ap10k": {"ap10k"}}
+PLAIN = {"zoo": GRIDS - {"components", "improved", "sweeps", "budget"}, "zoo_bodies": {"ap10k"}, "ap10k": {"ap10k"}}
 OTHERS = {"suite", "horse"}
 NEIGHBOURS = {"ap10k", "selection", "unsupervised"} & GRIDS
-PAPER = dict.fromkeys(["animalpose", "animalpose_unknown"], GRIDS - NEIGHBOURS - {"consensus"})
+PAPER = dict.fromkeys(["animalpose", "animalpose_unknown"], GRIDS - NEIGHBOURS)
 # the zoo of whole animals is a setting of its own, and made with the zoo
 BODIES = {"zoo_bodies": NEIGHBOURS}
 

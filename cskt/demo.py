@@ -80,7 +80,7 @@ def find_checkpoints(outputs: Path, cfgs: Iterable[CfgNode], own: Iterable[str |
     """
     cfgs = list(cfgs)
     found = [Checkpoint(f"{Path(path).parent.name}/{Path(path).name}", Path(path), "", cfgs[0]) for path in own]
-    first = ("meta_cskt_consensus", "meta_cskt_corrected", "meta_cskt_published", "few_shot", "supervised")
+    first = ("meta_cskt_improved", "meta_cskt_corrected", "meta_cskt_published", "few_shot", "supervised")
     order = {run: n for n, run in enumerate(dict.fromkeys([*first, *NAMES]))}
     for cfg in cfgs:
         folder = outputs / cfg.SETTING

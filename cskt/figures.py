@@ -45,7 +45,7 @@ _RUNS = {
     "few_shot": 1,
     "meta_cskt_published": 3,
     "meta_cskt_corrected": 0,
-    "meta_cskt_consensus": 7,
+    "meta_cskt_improved": 7,
     "supervised": 2,
 }
 _CATEGORIES = {

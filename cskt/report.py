@@ -13,7 +13,7 @@ from cskt.files import write_text
 PUBLISHED = {
     "evaluate": {"results": ""},
     "species_confusion": {"matrix": "_species_confusion_matrix", "group_errors": "_species_confusion_errors"},
-    "ablation": {"ladder": "_ablation", "components": "_components", "consensus": "_consensus"},
+    "ablation": {"ladder": "_ablation", "components": "_components", "improved": "_improved"},
     "baselines": {"results": "_baselines", "cost": "_baselines_cost"},
 }
 

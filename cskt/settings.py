@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,12 +26,14 @@ from cskt.errors import ConfigError, DataError
 from cskt.heatmaps import CODECS, Codec
 from cskt.landmarks import SCHEMES, Scheme, SharedLandmarks, shared_landmarks
 from cskt.methods import fixmatch, mean_teacher, meta_cskt, pseudo_label, scarcenet, uda
+from cskt.methods.distillation import Distillation
 from cskt.methods.fixmatch import FixMatch
 from cskt.methods.mean_teacher import MeanTeacher
 from cskt.methods.meta_cskt import MetaCSKT
 from cskt.methods.pseudo_label import PseudoLabel
 from cskt.methods.scarcenet import ScarceNet
 from cskt.methods.selection import BestOnLabels
+from cskt.methods.semi_supervised import Terms
 from cskt.methods.supervised import Supervised, Surroundings
 from cskt.methods.uda import UDA
 from cskt.models import LandmarkNet, checkpoints, pick_device, pick_precision
@@ -287,7 +290,7 @@ class Setting:
             raise ConfigError(f"METHOD.NAME {m.NAME} ranks the labels of a whole batch: train it in one process")
         kind, options = METHODS[m.NAME]
         own = {**m, **m.get(m.NAME.upper(), {})}
-        options = options(**{field.name: own[field.name.upper()] for field in fields(options)})
+        options = _filled(options, own)
         if m.NAME == "meta_cskt":
             kept, positive = self._mined(categories)
             method = MetaCSKT(few_shot, labeled, unlabeled.subset(kept), positive, self.around, options,
@@ -299,9 +302,14 @@ class Setting:
                 strong = self.views()["strong"]
                 views["strong"] = Augmentation(color=strong.color, cutout=strong.cutout)
             method = kind(few_shot, labeled, unlabeled, self.around, options, views)
+        loop = self._loop(m.STEPS, m.LR, m.WARMUP, m.DEAD_STEPS)
+        if more := round(m.DISTILL * m.STEPS):
+            views, terms = self.views(m.AUGMENT), _filled(Terms, own)
+            method = Distillation(method, m.STEPS, few_shot, labeled, unlabeled, self.around, terms, views)
+            loop = _one_after_the_other(loop, self._loop(more, m.LR, m.WARMUP))
         if m.SELECT != "last":
             method = BestOnLabels(method, m.SELECT_STEPS, self._error_on(m.SELECT))
-        return method, self._loop(m.STEPS, m.LR, m.WARMUP, m.DEAD_STEPS)
+        return method, loop
 
     def _mined(self, categories: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rows of the unlabeled images that Meta-CSKT takes, and which of those are positives."""
@@ -321,6 +329,21 @@ class Setting:
             return learning_rate(step, steps, peak, warmup, dead)
 
         return {"steps": steps, "rate": rate, "seed": self.cfg.SEED}
+
+
+def _filled(options: type, section: dict) -> Any:
+    """An options class with the values that a section of the config has under the same names."""
+    return options(**{field.name: section[field.name.upper()] for field in fields(options)})
+
+
+def _one_after_the_other(first: dict, second: dict) -> dict:
+    """The arguments for `training.train` of two stages in one run, each with its own schedule."""
+    start = first["steps"]
+
+    def rate(step: int) -> float:
+        return first["rate"](step) if step < start else second["rate"](step - start)
+
+    return {**first, "steps": start + second["steps"], "rate": rate}
 
 
 def _scheme(name: str, key: str, folder: Path = config.PROJECT) -> Scheme:

@@ -266,7 +266,9 @@ def _read_state(path: Path, run: dict[str, int]) -> dict[str, Any] | None:
 
 
 def _means(window: list[dict[str, float]]) -> dict[str, float]:
-    return {name: float(np.mean([losses[name] for losses in window])) for name in window[0]}
+    # the last step of one stage and the first of another may have losses of different names
+    names = dict.fromkeys(name for losses in window for name in losses)
+    return {name: float(np.mean([losses[name] for losses in window if name in losses])) for name in names}
 
 
 def _check_finite(losses: dict[str, float], step: int, resume: Path) -> None:

@@ -114,7 +114,7 @@ def test_a_path_is_looked_for_here_and_then_in_the_project(tmp_path, monkeypatch
         ("METHOD: {FEEDBAK: raw}", "unknown setting METHOD.FEEDBAK; did you mean METHOD.FEEDBACK?"),
         ("VIEWS: {WEAK: {ROTATE: 3}}", "unknown setting VIEWS.WEAK.ROTATE; did you mean VIEWS.WEAK.ROTATION?"),
         ("METHOD: {FEEDBACK: rwa}", "got 'rwa'; did you mean 'raw'?"),
-        ("METHOD: {VARIANT: faithful}", "VARIANT must be one of corrected, consensus, published, got 'faithful'"),
+        ("METHOD: {VARIANT: faithful}", "VARIANT must be one of corrected, improved, published, got 'faithful'"),
         ("VARIANTS: 3", "VARIANTS is a section, it cannot be 3"),
         ("VARIANTS: {faithful: {LR: 1}}", "VARIANTS: there is no variant 'faithful'; known are corrected"),
         ("VARIANTS: {published: {LRR: 1}}", "VARIANTS.published: unknown setting METHOD.LRR; did you mean METHOD.LR?"),

@@ -26,14 +26,13 @@ from builders import (
     weights,
 )
 
-from cskt.consensus import consensus
 from cskt.data.augment import view_landmarks
 from cskt.data.datasets import LabeledSet, batch_indices, plain_images
 from cskt.heatmaps import CODECS, decode, encode
 from cskt.methods.meta_cskt import MetaCSKT, Options
 from cskt.methods.selection import BestOnLabels
 from cskt.methods.supervised import Surroundings
-from cskt.models.losses import heatmap_loss, to_heatmaps
+from cskt.models.losses import heatmap_loss
 from cskt.predict import find_landmarks
 from cskt.training import learning_rate, step_generator, train
 
@@ -72,35 +71,6 @@ def test_sharpened_targets_have_height_1_and_soft_ones_are_the_teachers():
         method = meta_cskt(output="linear", target=target)
         unlabeled = method._unlabeled_batch(0, step_generator(0, 0))
         assert method._targets(maps, unlabeled, n=2).allclose(expected, atol=1e-3)
-
-
-def test_consensus_targets_lie_where_the_students_view_shows_what_six_views_agree_on():
-    method = meta_cskt(views=VIEWS, target="consensus")
-    method.agreed = torch.stack([8 + 16 * torch.rand(9, 2) for _ in range(8)])
-    unlabeled = method._unlabeled_batch(0, step_generator(0, 0))
-    strong = view_landmarks(method.agreed[unlabeled.indices], unlabeled.strong_view, SCHEME.flip_permutation)
-    maps = torch.randn(6, 9, CELLS, CELLS)
-    target = method._targets(maps, unlabeled, n=2)
-    assert target[2:].allclose(encode((strong + 0.5) / 2 - 0.5, CELLS), atol=1e-5)
-    assert target[:2].allclose(to_heatmaps(maps[:2], "softmax"))
-
-
-def test_the_consensus_is_there_from_the_first_step_and_is_looked_for_again():
-    """Of the evaluated student; the pool takes it for its positives alone."""
-    unlabeled = unlabeled_faces(8)
-    positive = np.arange(8) < 3
-    method = meta_cskt(
-        unlabeled=unlabeled, positive=positive, target="consensus", pool_labels="consensus", update_steps=2
-    )
-    first, _ = consensus(method.result, unlabeled)
-    run(method, 2, lr=1e-2)
-    rows, landmarks = method.pool.labels()
-    assert rows.tolist() == [0, 1, 2]
-    assert landmarks.equal(first[:3]) and method.agreed.equal(first)
-    again, _ = consensus(method.result, unlabeled)
-    assert not again.equal(first)
-    run(method, 1, lr=1e-2, first=2)
-    assert method.agreed.equal(again)
 
 
 def test_without_the_unsupervised_loss_the_teacher_learns_the_labels_alone_and_is_the_result():

@@ -98,7 +98,7 @@ def test_what_is_finished_is_published_and_earlier_runs_keep_their_rows(tmp_path
     earlier.to_csv(docs / "toy_runs.csv", index=False)
     finished(outputs / "toy" / "species_confusion", "species_confusion", 0, 0.2, matrix=MATRIX, group_errors=MATRIX)
     gaps = COMPARED.assign(nme=None)
-    finished(outputs / "toy" / "ablation", "ablation", 0, 0.4, ladder=COMPARED, components=gaps, consensus=gaps)
+    finished(outputs / "toy" / "ablation", "ablation", 0, 0.4, ladder=COMPARED, components=gaps, improved=gaps)
     written = publish("toy", outputs, tmp_path)
     assert {path.name for path in written} == {
         "toy_species_confusion_matrix.csv", "toy_species_confusion_errors.csv", "toy_ablation.csv",

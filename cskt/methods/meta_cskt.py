@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 from cskt import distributed, geometry
-from cskt.consensus import consensus
 from cskt.data.augment import Augmentation, View, between, view_landmarks, warp_heatmaps
 from cskt.data.datasets import (
     LabeledBatch,
@@ -25,7 +24,7 @@ from cskt.data.datasets import (
     unlabeled_batch,
 )
 from cskt.heatmaps import CODECS, encode_published, sharpen
-from cskt.methods.supervised import Surroundings, labeled_loss, to_cells
+from cskt.methods.supervised import Surroundings, labeled_loss
 from cskt.mining import Pool, at_most
 from cskt.models import LandmarkNet, autocast
 from cskt.models.losses import heatmap_loss, to_heatmaps
@@ -55,19 +54,17 @@ class Options:
             pool in the released run (fault 4); "train_shrunk" always measures on the batch.
         hard_targets: "all" landmarks, or "skip_first_column": the released stamp on the cell of the maximum, and zero
             everywhere for those whose maximum lies in column 0 (fault 2).
-        target: "soft" (the teacher's heatmaps), "sharpened" (a Gaussian at their peak), or "consensus" (of unlabeled
-            images a Gaussian where six views of the evaluated student agree; cskt.consensus).
+        target: "soft" (the teacher's heatmaps) or "sharpened" (a Gaussian at their peak).
         mouth_term: "none", "landmarks" (the mouth landmarks count twice, as was meant) or "batch_slice" (the images
             from the sixth on count twice, none in a batch of four: fault 1).
         label_jitter: largest random step of the mouth landmarks of labeled images, a fraction of the crop's side,
             added in place each time an image is drawn, so that it becomes a random walk (fault 21); 0: none.
         true_share: share of each labeled batch that holds true labels; 0: by their share of the joined list, as
             released.
-        pool_labels: "average" (of the evaluated student in evaluation mode, plain view and mirror image), "consensus"
-            (of its six views, from the first step on), or "visited" (of the training-mode student before its update,
-            whole image pixels: fault 4).
+        pool_labels: "average" (of the evaluated student in evaluation mode, plain view and mirror image) or "visited"
+            (of the training-mode student before its update, whole image pixels: fault 4).
         pool_cap: largest number of pseudo-labeled images, drawn at random from the positives; 0: all of them.
-        update_steps: steps between two updates of the labeled list from the pool, and of the consensus.
+        update_steps: steps between two updates of the labeled list from the pool.
         teacher_ema: 0, or the decay with which the teacher is also drawn towards the student after each step: not in
             the paper (docs/log.md).
     """
@@ -133,7 +130,6 @@ class MetaCSKT:
         self.mouth = [k for k, name in enumerate(labeled.scheme.landmarks) if "mouth" in name or "lip" in name]
         self.walk = torch.zeros(len(labeled) + len(unlabeled), len(self.mouth), 2)
         self.feedback_size = 0.0
-        self.agreed = torch.full((len(unlabeled), len(labeled.scheme.landmarks), 2), torch.nan)
         self._join(*self.pool.labels())
 
     @property
@@ -146,7 +142,7 @@ class MetaCSKT:
     def step(self, step: int, lr: float, generator: torch.Generator) -> dict[str, torch.Tensor | float]:
         """Update the student, then the teacher, once each."""
         o = self.options
-        if step % o.update_steps == 0 and (step or "consensus" in (o.target, o.pool_labels)):
+        if step and step % o.update_steps == 0:
             self._update_labeled_list()
         labeled = self._labeled_batch(step, generator)
         if not o.unsupervised:
@@ -237,8 +233,6 @@ class MetaCSKT:
     def _targets(self, teacher_maps: torch.Tensor, unlabeled: UnlabeledBatch, n: int) -> torch.Tensor:
         """The teacher's heatmaps of all images, those of the unlabeled ones as the student's view sees them."""
         heatmaps = to_heatmaps(teacher_maps.detach(), self.teacher.output)
-        if self.options.target == "consensus":
-            return torch.cat([heatmaps[:n], self._agreed_heatmaps(unlabeled, heatmaps)])
         if self.options.target == "sharpened":
             heatmaps = sharpen(heatmaps)
         if self.views["weak"] == self.views["strong"] == Augmentation():
@@ -247,12 +241,6 @@ class MetaCSKT:
         view = between(unlabeled.weak_view, unlabeled.strong_view)
         moved = warp_heatmaps(heatmaps[n:], view, self.unlabeled.size, self.unlabeled.scheme.flip_permutation)
         return torch.cat([heatmaps[:n], moved])
-
-    def _agreed_heatmaps(self, unlabeled: UnlabeledBatch, like: torch.Tensor) -> torch.Tensor:
-        """Gaussians at the consensus, as the student's view sees it; of the type of `like`, [B, L, H, H]."""
-        agreed = self.agreed[unlabeled.indices].to(like)
-        moved = view_landmarks(agreed, unlabeled.strong_view, self.unlabeled.scheme.flip_permutation)
-        return self.around.codec.encode(to_cells(moved, self.unlabeled.size, like.shape[-1]), like.shape[-1])
 
     # --- feedback --------------------------------------------------------------------------------------------------
 
@@ -340,15 +328,8 @@ class MetaCSKT:
         self.pool.put(distributed.gathered(unlabeled.indices).numpy(), distributed.gathered(found))
 
     def _update_labeled_list(self) -> None:
-        """Look at the unlabeled images again, and join the few-shot set and the pool as it is now."""
+        """Look at the positives again, and join the few-shot set and the pool as it is now."""
         o, rows, precision = self.options, self.pool.positives, self.around.precision
-        if o.target == "consensus":
-            self.agreed = consensus(self.result, self.unlabeled, precision=precision)[0]
-        if len(rows) and o.pool_labels == "consensus":
-            agreed = self.agreed[rows]
-            if o.target != "consensus":
-                agreed = consensus(self.result, self.unlabeled.subset(rows), precision=precision)[0]
-            self.pool.put(rows, agreed)
         if len(rows) and o.pool_labels == "average":
             of_student = find_landmarks(self.result, self.unlabeled.subset(rows), precision=precision, average=True)
             self.pool.put(rows, of_student[0])
@@ -368,12 +349,11 @@ class MetaCSKT:
             "pooled_rows": torch.from_numpy(rows),
             "pooled_landmarks": landmarks,
             "walk": self.walk,
-            "agreed": self.agreed,
             "feedback_size": self.feedback_size,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name in self._STATEFUL:
             getattr(self, name).load_state_dict(state[name])
-        self.walk, self.agreed, self.feedback_size = state["walk"], state["agreed"], state["feedback_size"]
+        self.walk, self.feedback_size = state["walk"], state["feedback_size"]
         self._join(state["pooled_rows"].numpy(), state["pooled_landmarks"])
