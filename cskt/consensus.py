@@ -16,6 +16,7 @@ from cskt.data.datasets import UnlabeledSet
 from cskt.heatmaps import CODECS, Codec
 from cskt.models import LandmarkNet, autocast
 from cskt.predict import BATCH
+from cskt.progress import bar
 
 TURNS = (-30.0, 0.0, 30.0)
 FLOOR = 1e-4  # of a peak of 1: what a view says at least of any place
@@ -29,6 +30,7 @@ def consensus(
     turns: Sequence[float] = TURNS,
     codec: Codec = CODECS["subpixel"],
     precision: str = "float32",
+    progress: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Find landmarks in turned views and their mirror images, and where they agree.
 
@@ -38,6 +40,7 @@ def consensus(
         turns: of the views, in degrees.
         codec: how heatmaps are read.
         precision: "float32" or "bfloat16".
+        progress: show a bar.
 
     Returns:
         landmarks in the plain crop's pixels [N, L, 2]; the height of the mean heatmap there [N, L], about 1 where all
@@ -47,7 +50,8 @@ def consensus(
     was_training = net.training
     net.eval()
     found = []
-    for rows in np.array_split(np.arange(len(data)), -(-len(data) // BATCH)):
+    batches = np.array_split(np.arange(len(data)), -(-len(data) // BATCH))
+    for rows in bar(batches, desc=f"{2 * len(turns)} views", unit="batch", disable=not progress, leave=False):
         crops = data.take(rows).to(device)
         total = 0.0
         for turn in turns:

@@ -59,8 +59,8 @@ class Distillation(Baseline):
     def _begin(self) -> None:
         """Let the student be what the method came to, and ask six views of that for all landmarks."""
         former = self.method.result
-        landmarks, _ = consensus(former, self.batches.more, codec=self.student.around.codec,
-                                 precision=self.student.around.precision)  # fmt: skip
+        a = self.student.around
+        landmarks, _ = consensus(former, self.batches.more, codec=a.codec, precision=a.precision, progress=True)
         for net in (self.student.net, self.student.average):
             net.load_state_dict(former.state_dict())
         self._set_labels(landmarks)
