@@ -182,7 +182,7 @@ DEFAULTS = {
         "BATCH_UNLABELED": 32,
         "WEIGHT_DECAY": 1e-4,
         "EMA": 0.99,
-        "DISTILL": 0.0,  # share of STEPS that follow them: the result learns what six views of it agree on
+        "DISTILL": 0.0,  # times STEPS that follow them: the result learns what six views of it agree on
         "UNSUPERVISED": 1.0,
         "FEEDBACK": "normalized",
         "FEEDBACK_WEIGHT": 1.0,
@@ -225,7 +225,7 @@ DEFAULTS = {
 # what METHOD.VARIANT changes before a file's and a person's own choices
 VARIANTS: dict[str, dict[str, Any]] = {
     "corrected": {},
-    "improved": {"EXCLUDE_NEGATIVES": False, "DISTILL": 0.5},
+    "improved": {"EXCLUDE_NEGATIVES": False, "DISTILL": 2.0},
     "published": {
         "DEAD_STEPS": 50,
         "WARMUP": 0,

@@ -81,16 +81,16 @@ def test_a_run_stopped_in_either_stage_ends_in_the_same_weights(tmp_path, stop):
     assert same(torch.load(tmp_path / "state.pt", weights_only=True), stopped.state_dict())
 
 
-def test_the_improved_variant_is_half_as_many_steps_longer_and_its_schedule_begins_anew():
+def test_the_improved_variant_is_three_times_as_long_and_its_schedule_begins_anew():
     cfg = config.load(
         "params/zoo.yaml", {"METHOD.VARIANT": "improved", "METHOD.STEPS": 10, "MODEL.NAME": "tiny", "INPUT.SIZE": 32}
     )
     setting, unlabeled = Setting(cfg), unlabeled_faces(8)
     categories = pytest.importorskip("numpy").array(["hard_negative", "positive"] * 4)
     method, loop = setting.method(few_shot(), labeled_faces(4), unlabeled, categories)
-    assert isinstance(method, Distillation) and method.first == 10 and loop["steps"] == 15
+    assert isinstance(method, Distillation) and method.first == 10 and loop["steps"] == 30
     assert len(method.method.unlabeled) == 8, "hard negatives are not left out"
     m = cfg.METHOD
     assert [loop["rate"](step) for step in (3, 10, 12)] == [
-        learning_rate(3, 10, m.LR, m.WARMUP), learning_rate(0, 5, m.LR, m.WARMUP), learning_rate(2, 5, m.LR, m.WARMUP)
+        learning_rate(3, 10, m.LR, m.WARMUP), learning_rate(0, 20, m.LR, m.WARMUP), learning_rate(2, 20, m.LR, m.WARMUP)
     ]  # fmt: skip

@@ -52,8 +52,10 @@ class Distillation(Baseline):
         maps, agreed_maps = student.maps(labeled.images, agreed.images)
         supervised = labeled_loss(maps, labeled.landmarks, student.net, a.codec)
         imitation = labeled_loss(agreed_maps, agreed.landmarks, student.net, a.codec)
+        # each image counts the same
+        loss = (len(maps) * supervised + len(agreed_maps) * imitation) / (len(maps) + len(agreed_maps))
         taken = step - self.first
-        student.descend(supervised + imitation, lr, min(self.options.ema, taken / (taken + 10)))
+        student.descend(loss, lr, min(self.options.ema, taken / (taken + 10)))
         return {"labeled": supervised.detach(), "imitation": imitation.detach()}
 
     def _begin(self) -> None:
