@@ -173,6 +173,18 @@ def test_metrics_are_means_over_the_steps_since_the_row_before(tmp_path):
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "metrics.csv"), metrics)
 
 
+def test_a_row_in_which_a_second_stage_begins_has_the_losses_of_both(tmp_path):
+    class Stages(Walk):
+        def step(self, step, lr, generator):
+            losses = super().step(step, lr, generator)
+            return {"first": 2.0} if step < 25 else {"second": 4.0, "x": losses["x"]}
+
+    table = train(Stages(), **HOW, folder=tmp_path)
+    assert table[["first", "second"]].fillna(0).to_numpy().tolist() == [[2, 0], [2, 4], [0, 4]]
+    written = pd.read_csv(tmp_path / "metrics.csv")
+    assert written["x"].isna().tolist() == [True, False, False]
+
+
 def test_every_step_is_taken_once_with_its_rate(tmp_path):
     method = Walk()
     train(method, **HOW, folder=tmp_path)
