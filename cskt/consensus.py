@@ -1,4 +1,4 @@
-"""Landmarks on which several views of an image agree: a better teacher than any one view, without any training.
+"""Landmarks on which several views of an image agree: a better answer than that of any one view, without any training.
 
 Source: the idea is data distillation (Radosavovic et al., CVPR 2018). The mean is taken of the logarithms, so that one
 view that rules a place out counts: on the validation split of animalpose that errs 10.7 % where a single view of the
@@ -8,6 +8,7 @@ same few-shot network errs 12.4 %, and the mean of the heatmaps themselves 11.2 
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 import torch
 
 from cskt import geometry
@@ -15,7 +16,7 @@ from cskt.data.augment import View, take_view, warp_heatmaps
 from cskt.data.datasets import UnlabeledSet
 from cskt.heatmaps import CODECS, Codec
 from cskt.models import LandmarkNet, autocast
-from cskt.predict import BATCH
+from cskt.predict import BATCH, as_table
 from cskt.progress import bar
 
 TURNS = (-30.0, 0.0, 30.0)
@@ -67,3 +68,8 @@ def consensus(
     net.train(was_training)
     landmarks, agreement = (torch.cat(parts) for parts in zip(*found, strict=True))
     return geometry.apply(geometry.resize_matrix(net.cells, data.size), landmarks), agreement
+
+
+def predict_consensus(net: LandmarkNet, data: UnlabeledSet, **how) -> pd.DataFrame:
+    """The table of `predict.predict`, of what six views agree on; `how`: of `consensus`."""
+    return as_table(data, *consensus(net, data, **how), codec=how.get("codec", CODECS["subpixel"]))

@@ -28,8 +28,10 @@ ROWS = {
         "few-shot only": "few_shot",
         "Meta-CSKT 40": "meta_cskt_published@40",
         "Meta-CSKT 40, corrected": "meta_cskt_corrected@40",
+        "Meta-CSKT 40, improved": "meta_cskt_improved@40",
         "Meta-CSKT 80": "meta_cskt_published@80",
         "Meta-CSKT 80, corrected": "meta_cskt_corrected@80",
+        "Meta-CSKT 80, improved": "meta_cskt_improved@80",
         "fully supervised": "supervised",
     },
     "macaque": {
@@ -40,6 +42,7 @@ ROWS = {
         "few-shot only": "few_shot",
         "Meta-CSKT": "meta_cskt_published",
         "Meta-CSKT, corrected": "meta_cskt_corrected",
+        "Meta-CSKT, improved": "meta_cskt_improved",
     },
     "horse": {comparison.NAMES[run]: run for run in ("mean_shape", "few_shot", *_HORSES, "supervised")},
     "ablation": {
@@ -61,6 +64,7 @@ ROWS = {
         "Mean Teacher": "mean_teacher",
         "Meta-CSKT": "meta_cskt_published",
         "Meta-CSKT, corrected": "meta_cskt_corrected",
+        "Meta-CSKT, improved": "meta_cskt_improved",
     },
 }  # fmt: skip
 

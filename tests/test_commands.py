@@ -76,13 +76,14 @@ def test_evaluate_writes_one_row_per_image_and_prints_their_mean(tmp_path, check
     assert scores["nme_mean_shape"].to_numpy() * np.sqrt(60 * 50) == pytest.approx([1, 0, 1], abs=1e-6)
 
 
-def test_evaluate_agrees_with_predict(tmp_path, checkpoint, pictures, setting):
+@pytest.mark.parametrize("views", [[], ["--six-views"]])
+def test_evaluate_agrees_with_predict(tmp_path, checkpoint, pictures, setting, views):
     params, file = setting
     boxes, predictions, out = tmp_path / "boxes.csv", tmp_path / "predictions.csv", tmp_path / "scores.csv"
     pd.DataFrame({"img": [f"cat_{k}.png" for k in range(3)], "x": [10, 11, 12], "y": 0, "w": 60, "h": 50}).to_csv(
         boxes, index=False
     )
-    common = ["--checkpoint", checkpoint, "--images", pictures]
+    common = ["--checkpoint", checkpoint, "--images", pictures, *views]
     assert main(["predict", *map(str, common), "--boxes", str(boxes), "--out", str(predictions)]) == 0
     arguments = [*common, "--config", params, "--annotations", file, "--out", out]
     assert main(["evaluate", *map(str, arguments)]) == 0

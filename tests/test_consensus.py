@@ -8,7 +8,7 @@ from builders import dots
 from torch import nn
 
 from cskt import geometry
-from cskt.consensus import consensus
+from cskt.consensus import consensus, predict_consensus
 from cskt.data.datasets import UnlabeledSet
 from cskt.landmarks import Scheme
 from cskt.predict import find_landmarks
@@ -85,6 +85,15 @@ def test_a_view_that_misses_a_landmark_lowers_the_agreement_on_it_alone():
     assert agreement[:, :2].equal(sure[:, :2])
     # one factor of six has fallen to the floor
     assert (agreement[:, 2] / sure[:, 2]).tolist() == pytest.approx([1e-4 ** (1 / 6)] * 2, rel=0.15)
+
+
+def test_its_table_has_the_consensus_in_image_pixels_and_the_agreement_as_confidence():
+    table = predict_consensus(Eyes().eval(), faces())
+    landmarks, agreement = consensus(Eyes().eval(), faces())
+    # a box begins at the border of its first pixel, whose center is 0 in the crop
+    found = table[[f"{name}_{axis}" for name in FACE.landmarks for axis in "xy"]].to_numpy().reshape(2, 3, 2)
+    assert found == pytest.approx(landmarks.numpy() + 0.5, abs=1e-4)
+    assert table[[f"{name}_confidence" for name in FACE.landmarks]].to_numpy() == pytest.approx(agreement.numpy())
 
 
 def test_the_mode_of_the_network_is_put_back():
