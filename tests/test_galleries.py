@@ -27,6 +27,7 @@ def shown(axes):
     return [[bool(ax.images) for ax in row] for row in axes]
 
 
+@pytest.mark.slow
 def test_landmarks_are_drawn_on_their_dots(tmp_path):
     faces = write_faces(tmp_path)
     axes = galleries.gallery(faces.table, {"truth": faces.table}, columns=3)

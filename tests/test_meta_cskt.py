@@ -217,6 +217,7 @@ def test_average_labels_are_the_averaged_students_and_only_positives_get_one():
     assert method.current.landmarks_crop[4:].equal(labels)
 
 
+@pytest.mark.slow
 def test_a_capped_pool_holds_so_many_of_the_positives_and_always_the_same():
     positive = np.array([True, False] * 4)
     method = meta_cskt(positive=positive, update_steps=1, pool_cap=3)
@@ -338,6 +339,7 @@ def test_a_stopped_run_ends_in_the_same_bits(tmp_path, options, stop):
     assert resumed.current.landmarks_crop.equal(whole.current.landmarks_crop)
 
 
+@pytest.mark.slow
 def test_the_chosen_weights_outlive_a_stop(tmp_path):
     def method(stop=None):
         chosen = BestOnLabels(meta_cskt(ema=0.0), 2, lambda net: float(weights(net).sum() * 1e3 % 7))

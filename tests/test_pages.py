@@ -100,6 +100,7 @@ def setting(tmp_path_factory):
     return home
 
 
+@pytest.mark.slow
 def test_every_link_leads_to_a_file_or_a_place_in_a_page(setting):
     report = setting / "report"
     assert broken_links(report) == []

@@ -95,6 +95,7 @@ def test_a_summary_may_not_say_which_run_it_is(tmp_path, load):
         run.finish({"seed": 4})
 
 
+@pytest.mark.slow
 def test_figures_are_saved_as_png_and_as_a_pdf_without_date(tmp_path, load):
     run = runs.start(tmp_path / "run", load())
     figure, axes = plt.subplots(1, 2)

@@ -20,6 +20,7 @@ def busy(seconds):
         pass
 
 
+@pytest.mark.slow
 def test_a_race_takes_turns_of_two_calls_and_a_slow_one_only_one(monkeypatch):
     monkeypatch.setattr(timing, "QUICK", 0.02)
     order = []

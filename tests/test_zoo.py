@@ -152,6 +152,7 @@ def test_the_box_has_animalwebs_margins_and_is_cut_at_the_image():
     assert zoo.box_of(landmarks - [30, 50], 70, 40) == pytest.approx([0, 0, 69, 39])
 
 
+@pytest.mark.slow
 def test_images_do_not_depend_on_the_number_of_workers(tmp_path):
     names = ["human_1.jpg", "cat_1.jpg", "horse_1.jpg", "penguin_1.jpg"]
     boxes = {}
