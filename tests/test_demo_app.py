@@ -128,25 +128,29 @@ def test_two_networks_stand_side_by_side_on_the_same_box(app, looks):
 
 
 def test_each_control_answers_within_the_limit(app):
-    """Of one processor, on its own clock: what else runs on this machine does not count."""
+    """Of one processor, on its own clock, the least of three times: what else runs on this machine does not count."""
     app.choices[1].index = 2
+    mirror, human, truth = (app.overlays[name] for name in ("mirror image", "human model", "truth"))
     acts = {
-        "T_pos": lambda: setattr(app.t_pos, "value", 0.123),
-        "T_neg": lambda: setattr(app.t_neg, "value", 0.321),
-        "names": lambda: setattr(app.names, "value", False),
-        "mirror": lambda: setattr(app.overlays["mirror image"], "value", True),
-        "human": lambda: setattr(app.overlays["human model"], "value", True),
-        "truth": lambda: setattr(app.overlays["truth"], "value", False),
-        "close": lambda: setattr(app.close, "value", True),
-        "heatmap": lambda: setattr(app.heatmap, "index", 5),
-        "csv": lambda: app.panels[0].buttons["csv"].click(),
-        "json": lambda: app.panels[0].buttons["json"].click(),
-        "picture": lambda: app.panels[0].buttons["picture"].click(),
+        "T_pos": lambda turn: setattr(app.t_pos, "value", 0.123 + 0.1 * turn),
+        "T_neg": lambda turn: setattr(app.t_neg, "value", 0.321 + 0.1 * turn),
+        "names": lambda turn: setattr(app.names, "value", turn % 2 == 1),
+        "mirror": lambda turn: setattr(mirror, "value", turn % 2 == 0),
+        "human": lambda turn: setattr(human, "value", turn % 2 == 0),
+        "truth": lambda turn: setattr(truth, "value", turn % 2 == 1),
+        "close": lambda turn: setattr(app.close, "value", turn % 2 == 0),
+        "heatmap": lambda turn: setattr(app.heatmap, "index", 5 - turn),
+        "csv": lambda turn: app.panels[0].buttons["csv"].click(),
+        "json": lambda turn: app.panels[0].buttons["json"].click(),
+        "picture": lambda turn: app.panels[0].buttons["picture"].click(),
     }
     for name, act in acts.items():
-        began = time.process_time()
-        act()
-        assert time.process_time() - began < QUICK, name
+        spent = []
+        for turn in range(3):
+            began = time.process_time()
+            act(turn)
+            spent.append(time.process_time() - began)
+        assert min(spent) < QUICK, name
 
 
 @pytest.mark.slow
