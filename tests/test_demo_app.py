@@ -1,5 +1,6 @@
 """The demo's controls: what each does, that none but a new face or network asks a network, and how quick they are."""
 
+import gc
 import io
 import time
 
@@ -127,8 +128,17 @@ def test_two_networks_stand_side_by_side_on_the_same_box(app, looks):
     assert not np.array_equal(app.panels[0].seen.landmarks, app.panels[1].seen.landmarks)
 
 
-def test_each_control_answers_within_the_limit(app):
-    """Of one processor, on its own clock, the least of three times: what else runs on this machine does not count."""
+@pytest.fixture
+def no_garbage():
+    """What hundreds of tests before have left behind is not collected in the middle of a measurement."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def test_each_control_answers_within_the_limit(app, no_garbage):
+    """Of one processor, on its own clock, each of three times: what else runs on this machine does not count."""
     app.choices[1].index = 2
     mirror, human, truth = (app.overlays[name] for name in ("mirror image", "human model", "truth"))
     acts = {
@@ -145,12 +155,10 @@ def test_each_control_answers_within_the_limit(app):
         "picture": lambda turn: app.panels[0].buttons["picture"].click(),
     }
     for name, act in acts.items():
-        spent = []
         for turn in range(3):
             began = time.process_time()
             act(turn)
-            spent.append(time.process_time() - began)
-        assert min(spent) < QUICK, name
+            assert time.process_time() - began < QUICK, name
 
 
 @pytest.mark.slow
