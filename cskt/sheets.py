@@ -70,6 +70,18 @@ def sides(scheme: Scheme) -> tuple[list[str], list[str]]:
     return left, right
 
 
+def short_name(name: str, width: int = 17) -> str:
+    """A file's name as wide as a face on a sheet: the middle is left out, as names differ at their ends.
+
+    Example:
+        >>> short_name("camera2_2024-05-03_000713.png")
+        'camera2_…0713.png'
+    """
+    name = Path(name).name
+    half = (width - 1) // 2
+    return name if len(name) <= width else f"{name[: width - 1 - half]}…{name[-half:]}"
+
+
 def _finding(own: pd.DataFrame) -> str:
     first = own.iloc[0]
     more = f", +{len(own) - 1}" if len(own) > 1 else ""

@@ -261,6 +261,7 @@ def test_results_are_there_for_a_person(tiny, finished):
     out = adaptation.out
     report = (out / "report.md").read_text()
     assert report.startswith("# A detector from 6 labels and 8 unlabeled pictures")
+    assert "those on which the networks of the cross-validation are farthest apart" in report
     assert "| with the unlabeled pictures |" in report
     for name in ("worst_labels.png", "pseudo_labels_1.png", "next_to_label.png"):
         assert (out / name).stat().st_size > 5000
@@ -366,7 +367,10 @@ def test_a_detector_of_ones_own_can_be_the_start_of_the_next(tiny, home, finishe
     del SCHEMES["face4"]
     adapt.run(adaptation)
     assert adapt.write_results(adaptation)["stage"] == "few_shot"
-    assert "No cross-validated error" in (tmp_path / "out" / "report.md").read_text()
+    report = (tmp_path / "out" / "report.md").read_text()
+    assert report.startswith("# A detector from 6 labels alone\n\nNo cross-validated error")
+    assert "those on which the answer changes most when the picture is mirrored" in report  # there is one network
+    assert "every setting (few-shot training, seed 0)" in report
 
 
 @pytest.mark.slow

@@ -91,7 +91,12 @@ def _worst(out: Path, truth: Annotations, scores: pd.DataFrame, stage: str) -> N
     """The labels with the largest errors beside what was found: a mistake of the network, or of the label."""
     found = pd.concat([pd.read_csv(path) for path in sorted((out / "jobs").glob(f"fold*/held_out_{stage}.csv"))])
     worst = scores[scores["run"] == stage].nlargest(16, "nme")
-    sheets.save(galleries.overlays(truth, found, worst), out / "worst_labels.png")
+    titles = [f"{sheets.short_name(name)}\n{100 * error:.1f} %"
+              for name, error in zip(worst["image"], worst["nme"], strict=True)]  # fmt: skip
+    faces = truth.select(worst["image"]).table
+    sheets.save(
+        galleries.gallery(faces, {"truth": faces, "prediction": found}, titles=titles), out / "worst_labels.png"
+    )
 
 
 # --- pseudo-labels and the next labels -------------------------------------------------------------------------------
@@ -109,7 +114,8 @@ def write_pseudo_label_sheets(adaptation: Adaptation) -> list[Path]:
         if not len(rows):
             continue
         own = shown.iloc[rows]
-        titles = [f"{name}\n{word or 'as mined'}" for name, word in zip(own["image"], own["decision"], strict=True)]
+        titles = [f"{sheets.short_name(name)}\n{word or 'as mined'}"
+                  for name, word in zip(own["image"], own["decision"], strict=True)]  # fmt: skip
         axes = sheets.gallery(faces.table.iloc[rows], own, faces.scheme, titles)
         written.append(out / f"pseudo_labels_{number}.png")
         sheets.save(axes, written[-1])
@@ -172,8 +178,7 @@ def _looks(data: UnlabeledSet) -> np.ndarray:
 def _write_next(adaptation: Adaptation, unlabeled: UnlabeledSet) -> int:
     """Propose pictures to label: next_to_label.csv and .png; returns how many."""
     out, cfg = adaptation.out, adaptation.cfg
-    folds = [job for job, names in adaptation.held_out.items() if names] or ["final"]
-    tables = [pd.read_csv(out / "jobs" / job / "unlabeled.csv") for job in folds]
+    tables = [pd.read_csv(out / "jobs" / job / "unlabeled.csv") for job in _parts(adaptation) or ["final"]]
     columns = landmark_columns(unlabeled.scheme)
     landmarks = np.stack([table[columns].to_numpy(float).reshape(len(table), -1, 2) for table in tables])
     if len(tables) > 1:
@@ -192,10 +197,15 @@ def _write_next(adaptation: Adaptation, unlabeled: UnlabeledSet) -> int:
         final = (
             pd.read_csv(out / "jobs" / "final" / "unlabeled.csv").set_index("image").loc[chosen["image"]].reset_index()
         )
-        titles = [f"{k}. {name}\napart {100 * far:.1f} %" for k, name, far in
+        titles = [f"{sheets.short_name(name)}\n{k}: apart {100 * far:.1f} %" for k, name, far in
                   zip(table["rank"], table["image"], table["disagreement"], strict=True)]  # fmt: skip
         sheets.save(sheets.gallery(chosen, final, unlabeled.scheme, titles), out / "next_to_label.png")
     return len(rows)
+
+
+def _parts(adaptation: Adaptation) -> list[str]:
+    """The jobs of the cross-validation."""
+    return [job for job, names in adaptation.held_out.items() if names]
 
 
 # --- the report ------------------------------------------------------------------------------------------------------
@@ -210,9 +220,10 @@ _NAMES = {
 def report(adaptation: Adaptation, summary: dict[str, Any], scores: pd.DataFrame) -> str:
     """The results as Markdown, for a person."""
     cfg, scheme = adaptation.cfg, adaptation.labels.faces.scheme
-    lines = [f"# A detector from {summary['labels']} labels and {summary['unlabeled']:,} unlabeled pictures", ""]
+    folds, of_labels_alone = len(_parts(adaptation)), summary["stage"] == "few_shot"
+    source = "alone" if of_labels_alone else f"and {summary['unlabeled']:,} unlabeled pictures"
+    lines = [f"# A detector from {summary['labels']} labels {source}", ""]
     if len(scores):
-        folds = sum(bool(names) for names in adaptation.held_out.values())
         lines += [
             f"Cross-validated error, {folds} parts: each label was predicted by a network that had learned the others "
             "alone, in its own face box. NME: mean distance, as a share of sqrt(width * height) of the box.",
@@ -247,17 +258,21 @@ def report(adaptation: Adaptation, summary: dict[str, Any], scores: pd.DataFrame
     )
     if len(scores):
         lines.append("* `scores.csv`: each label's error; `worst_labels.png`: the largest, to look for wrong labels")
-    if adaptation.unlabeled is not None and summary["stage"] == "method":
+    if adaptation.unlabeled is not None and not of_labels_alone:
         lines.append(
             "* `pseudo_labels.csv`, `pseudo_labels_*.png`: what mining took for sure (category positive). Write "
             "accept, reject or drop into the column decision and call the same command again: that stage is done anew"
         )
     if adaptation.unlabeled is not None:
+        reason = (
+            "the networks of the cross-validation are farthest apart"
+            if folds > 1
+            else "the answer changes most when the picture is mirrored"
+        )
         lines.append(
             f"* `next_to_label.csv`, `next_to_label.png`: the {summary['next']} pictures whose label would teach most: "
-            "those on which the networks of the cross-validation are farthest apart"
+            f"those on which {reason}"
         )
-    lines.append(
-        f"* `config.yaml`: every setting (method {cfg.METHOD.NAME}, variant {cfg.METHOD.VARIANT}, seed {cfg.SEED})"
-    )
+    how = "few-shot training" if of_labels_alone else f"method {cfg.METHOD.NAME}, variant {cfg.METHOD.VARIANT}"
+    lines.append(f"* `config.yaml`: every setting ({how}, seed {cfg.SEED})")
     return "\n".join([*lines, ""])
