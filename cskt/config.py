@@ -547,7 +547,10 @@ def _flatten(tree: Mapping[str, Any], where: str, defaults: Mapping[str, Any], p
 def _checked(key: str, value: Any, default: Any, where: str) -> Any:
     kind = type(default)
     if kind is float and type(value) is int:
-        value = float(value)
+        try:
+            value = float(value)
+        except OverflowError:
+            raise ConfigError(f"{where}{key} must be a finite number, got {_shown(value)}") from None
     if type(value) is not kind:
         raise ConfigError(f"{where}{key} must be {_NAMES[kind]}, got {_shown(value)} ({type(value).__name__})")
     if kind is list and not ((value or not default) and all(isinstance(item, str) for item in value)):

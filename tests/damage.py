@@ -616,6 +616,7 @@ PARAMS = [
         ("out of range", swap("300", "-3"), "error", "METHOD.STEPS must lie between 1 and"),
         ("NaN", swap("0.0001", ".nan"), "error", "METHOD.LR must lie between 0.0 and 10.0, got nan"),
         ("infinite", swap("0.0001", ".inf"), "error", "METHOD.LR must lie between"),
+        ("a whole number beyond floats", swap("0.0001", "9" * 400), "error", "METHOD.LR must be a finite number"),
         ("overflow", swap("0.0001", "1e999"), "error", "METHOD.LR must lie between"),
         ("5,000 digits", swap("300", "3" * 5000), "error", "not YAML: .*digits"),
         ("a section as a number", to("METHOD: 3\n"), "error", "METHOD is a section, it cannot be 3"),
