@@ -205,7 +205,7 @@ def table(args: argparse.Namespace) -> None:
 
 
 def report(args: argparse.Namespace) -> None:
-    """Copy a setting's results into docs/results/ and renew the tables of README.md."""
+    """Copy a setting's results into docs/results/ and renew the tables of README.md and docs/."""
     from cskt import config
     from cskt.report import publish
     from cskt.speed import results

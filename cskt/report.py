@@ -1,4 +1,4 @@
-"""The results in README.md: tables made from docs/results/, which `evaluate` runs are copied to; never typed."""
+"""The results in README.md and docs/: tables made from docs/results/, which `evaluate` runs are copied to; never typed."""
 
 import re
 from pathlib import Path
@@ -100,6 +100,7 @@ _TABLES = {
     "matrix": (matrix_table, "_species_confusion_matrix"),
     "ablation": (against_table, "_ablation"),
     "baselines": (against_table, "_baselines"),
+    "improved": (against_table, "_improved"),
 }
 _PLACE = re.compile(rf"<!-- (?P<what>({'|'.join(_TABLES)}) [^>]*?) -->\n.*?<!-- end -->", flags=re.DOTALL)
 
@@ -109,8 +110,8 @@ def fill(text: str, folder: Path) -> str:
 
     Args:
         text: the page; a table stands between `<!-- results SETTING GROUP LANDMARKS -->`,
-            `<!-- matrix SETTING LANDMARKS -->`, `<!-- ablation SETTING GROUP -->` or
-            `<!-- baselines SETTING GROUP -->`, and `<!-- end -->`.
+            `<!-- matrix SETTING LANDMARKS -->`, or `<!-- KIND SETTING GROUP -->` with ablation, baselines or improved
+            for KIND, and `<!-- end -->`.
         folder: holds the tables that `publish` writes.
 
     Raises:
@@ -129,7 +130,7 @@ def fill(text: str, folder: Path) -> str:
 
 
 def publish(setting: str, outputs: Path, project: Path) -> list[Path]:
-    """Copy a setting's results and runs into docs/results/, and renew README.md.
+    """Copy a setting's results and runs into docs/results/, and renew the tables in README.md and docs/.
 
     Args:
         setting: a folder of `outputs` with a finished run that has results (`PUBLISHED`).
@@ -166,9 +167,11 @@ def publish(setting: str, outputs: Path, project: Path) -> list[Path]:
     if runs.is_file():
         table = pd.concat([pd.read_csv(runs), table]).drop_duplicates(["run", "seed"], keep="last")
     write_csv(runs, table.sort_values(["run", "seed"]))
-    page = project / "README.md"
-    write_text(page, fill(page.read_text(encoding="utf-8"), folder))
-    return [*written, runs, page]
+    pages = [project / "README.md", *sorted((project / "docs").glob("*.md"))]
+    pages = [page for page in pages if _PLACE.search(page.read_text(encoding="utf-8"))]
+    for page in pages:
+        write_text(page, fill(page.read_text(encoding="utf-8"), folder))
+    return [*written, runs, *pages]
 
 
 def _text(value: float, form: str) -> str:

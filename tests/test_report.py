@@ -91,6 +91,8 @@ def test_what_is_finished_is_published_and_earlier_runs_keep_their_rows(tmp_path
     outputs, docs = tmp_path / "outputs", tmp_path / "docs" / "results"
     docs.mkdir(parents=True)
     (tmp_path / "README.md").write_text("<!-- matrix toy shared -->\nold\n<!-- end -->\n")
+    (tmp_path / "docs" / "better.md").write_text("<!-- ablation toy known -->\n<!-- end -->\n")
+    (tmp_path / "docs" / "other.md").write_text("of no tables\n")
     finished(outputs / "toy" / "few_shot" / "seed0", "few_shot", 0, 0.3)
     with pytest.raises(DataError, match="no finished run of evaluate, species_confusion"):
         publish("toy", outputs, tmp_path)
@@ -102,11 +104,12 @@ def test_what_is_finished_is_published_and_earlier_runs_keep_their_rows(tmp_path
     written = publish("toy", outputs, tmp_path)
     assert {path.name for path in written} == {
         "toy_species_confusion_matrix.csv", "toy_species_confusion_errors.csv", "toy_ablation.csv",
-        "toy_runs.csv", "README.md"
+        "toy_runs.csv", "README.md", "better.md"
     }  # fmt: skip
     runs = pd.read_csv(docs / "toy_runs.csv").set_index("run")["nme"]
     assert runs.to_dict() == {"few_shot": 0.3, "species_confusion": 0.2, "supervised": 0.1, "ablation": 0.4}
     assert matrix_table(MATRIX) in (tmp_path / "README.md").read_text()
+    assert "| L_s: labels alone | 3 | 8.00" in (tmp_path / "docs" / "better.md").read_text()
 
 
 def test_a_setting_without_results_is_named(tmp_path):
@@ -114,7 +117,8 @@ def test_a_setting_without_results_is_named(tmp_path):
         fill("<!-- results nothing known all -->\n<!-- end -->", tmp_path)
 
 
-def test_the_readme_shows_the_results_that_are_committed():
-    page = (PROJECT / "README.md").read_text(encoding="utf-8")
-    assert re.search("<!-- results ", page)
+@pytest.mark.parametrize("page", ["README.md", "docs/improved.md"])
+def test_our_pages_show_the_results_that_are_committed(page):
+    page = (PROJECT / page).read_text(encoding="utf-8")
+    assert re.search("<!-- (results|improved) ", page)
     assert fill(page, PROJECT / "docs" / "results") == page
