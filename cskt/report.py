@@ -1,4 +1,4 @@
-"""The results in README.md and docs/: tables made from docs/results/, which `evaluate` runs are copied to; never typed."""
+"""The results in README.md and docs/: tables made from docs/results/, where `evaluate` runs are copied; never typed."""
 
 import re
 from pathlib import Path
