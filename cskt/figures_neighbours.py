@@ -44,7 +44,8 @@ def generalization(results: pd.DataFrame):
         ax.grid(axis="x", alpha=0.3)
     axes[-1].set_xlabel("NME of the test images, % of √(w·h):\nmean, 95 % interval over images")
     axes[-1].set_xlim(0, None)
-    axes[0].legend(frameon=False, fontsize="small", loc="lower center", bbox_to_anchor=(0.4, 1.12), ncols=3)
+    above = 1 + 0.25 / axes[0].get_position().height / axes[0].figure.get_figheight()  # a quarter inch: the title's
+    axes[0].legend(frameon=False, fontsize="small", loc="lower center", bbox_to_anchor=(0.4, above), ncols=3)
     return axes
 
 
