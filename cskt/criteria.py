@@ -13,6 +13,14 @@ import pandas as pd
 SIDE = 256  # of the frame in which distances are measured, pixels
 # criterion -> whether its large values are the good ones
 LARGE_IS_GOOD = {"kp_conf": True, "cf_mt": False, "cf_cm": False, "cf_cm2": False, "mining": False}
+# how a criterion is called in figures and tables
+NAMES = {
+    "kp_conf": "KP-Conf",
+    "cf_mt": "CF-MT: six views",
+    "cf_cm": "CF-CM: another network",
+    "cf_cm2": "CF-CM²: 3-D shape",
+    "mining": "mining of the paper",
+}
 # of cf_mt: (scale, rotation in degrees)
 TRANSFORMS = ((1.1, 0.0), (1.2, 0.0), (1.0, -20.0), (1.0, -10.0), (1.0, 10.0), (1.0, 20.0))
 

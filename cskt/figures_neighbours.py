@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from cskt.criteria import NAMES
 from cskt.figures import _SERIES, PALETTE, _axes, _figure, _name
 
 _PROTOCOLS = {"intra": "species held out, family seen", "inter": "family held out"}
@@ -73,15 +74,6 @@ def average_precision(tables: dict[str, pd.DataFrame], ax=None):
     return ax
 
 
-_CRITERIA = {
-    "kp_conf": "KP-Conf",
-    "cf_mt": "CF-MT: six views",
-    "cf_cm": "CF-CM: another network",
-    "cf_cm2": "CF-CM²: 3-D shape",
-    "mining": "mining of the paper",
-}
-
-
 def selection(errors: pd.DataFrame, quality: pd.DataFrame, few_shot: float, pool: float):
     """Draw, against the number of pseudo-labels, how good the chosen ones are and what is learned from them.
 
@@ -98,7 +90,7 @@ def selection(errors: pd.DataFrame, quality: pd.DataFrame, few_shot: float, pool
     for ax, table, line, text in zip(
         axes, (quality, errors), (pool, few_shot), ("all pseudo-labels of the pool", "few-shot only"), strict=True
     ):
-        for place, (criterion, label) in enumerate(_CRITERIA.items()):
+        for place, (criterion, label) in enumerate(NAMES.items()):
             color, style, marker = _SERIES[place]
             own = table[table["criterion"] == criterion].groupby("budget")["nme"]
             middle, low, high = 100 * own.mean(), 100 * own.min(), 100 * own.max()

@@ -6,15 +6,20 @@ from pathlib import Path
 import pandas as pd
 
 from cskt.comparison import NAMES
+from cskt.criteria import NAMES as CRITERIA
 from cskt.errors import DataError
 from cskt.files import write_text
 
-# run -> its tables that are kept, and what their files in docs/results/ are called after the setting
+# run -> its tables that are kept, and what their files in docs/results/ are called after the setting; of a run with
+# seeds, those of all seeds together
 PUBLISHED = {
     "evaluate": {"results": ""},
     "species_confusion": {"matrix": "_species_confusion_matrix", "group_errors": "_species_confusion_errors"},
     "ablation": {"ladder": "_ablation", "components": "_components", "improved": "_improved"},
     "baselines": {"results": "_baselines", "cost": "_baselines_cost"},
+    "generalization": {"results": "_generalization"},
+    "selection": {"errors": "_selection", "quality": "_selection_quality"},
+    "unsupervised": {"budgets": "_unsupervised", "beside": "_unsupervised_beside"},
 }
 
 
@@ -94,6 +99,72 @@ def against_table(compared: pd.DataFrame, group: str) -> str:
     return "\n".join(lines)
 
 
+def generalization_table(results: pd.DataFrame) -> str:
+    """What an error rises by on a species or a family that is held out, as a Markdown table, in percent.
+
+    Args:
+        results: the `results.csv` of `generalization` runs. Means over seeds; an interval is given of a single seed.
+    """
+    lines = [
+        "| held out | in training | labels of it | images | NME % | with all species | points above (95 % interval) |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    trained_on = {"intra": "others of its family too", "inter": "other families"}
+    for (protocol, name, shots), own in results.groupby(["protocol", "name", "shots"], sort=False):
+        mean = own.mean(numeric_only=True)
+        above = f"{100 * mean.excess:+.2f}"
+        if len(own) == 1:
+            above += f" ({100 * mean.excess_low:.2f} to {100 * mean.excess_high:.2f})"
+        cells = [name, trained_on[protocol], f"{shots}", f"{mean.images:.0f}", f"{100 * mean.nme:.2f}"]
+        lines.append(f"| {' | '.join([*cells, f'{100 * mean.seen:.2f}', above])} |")
+    return "\n".join(lines)
+
+
+def selection_table(errors: pd.DataFrame) -> str:
+    """Errors by criterion and number of pseudo-labels as a Markdown table, in percent, means over seeds.
+
+    Args:
+        errors: a table of `selection` runs with criterion, budget and nme.
+    """
+    whole = errors.loc[errors["criterion"] == "all", "budget"]
+    table = 100 * errors.pivot_table(index="criterion", columns="budget", values="nme", sort=False)
+    lines = [f"| pseudo-labels chosen by | {' | '.join(f'{budget:,}' for budget in table)} |"]
+    lines.append("|---" * (len(table.columns) + 1) + "|")
+    for criterion, row in table.iterrows():
+        name = CRITERIA.get(criterion, f"all {whole.iloc[0]:,}")
+        lines.append(f"| {name} | {' | '.join(_text(value, '{:.2f}') for value in row)} |")
+    return "\n".join(lines)
+
+
+def label_table(budgets: pd.DataFrame, faces: str) -> str:
+    """Errors of what was regressed from discovered points, by number of labels, as a Markdown table, in percent.
+
+    Args:
+        budgets: the `budgets.csv` of `unsupervised` runs.
+        faces: "people" or "animals".
+    """
+    lines = ["| labels | forward NME % (over draws) | backward NME % (over draws) |", "|---|---|---|"]
+    for labels, own in budgets[budgets["faces"] == faces].groupby("labels"):
+        cells = []
+        for way in ("forward", "backward"):
+            mean, low, high = (f"{100 * value:.1f}" for value in (own[way].mean(), own[way].min(), own[way].max()))
+            cells.append(f"{mean} ({low} to {high})" if len(own) > 1 else mean)
+        lines.append(f"| {labels:,} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def beside_table(beside: pd.DataFrame) -> str:
+    """Errors of other ways to use the labels as a Markdown table, in percent, means over seeds.
+
+    Args:
+        beside: the `beside.csv` of `unsupervised` runs: run, labels and nme.
+    """
+    lines = ["| way | labels | NME % |", "|---|---|---|"]
+    for (run, labels), own in beside.groupby(["run", "labels"], sort=False):
+        lines.append(f"| {NAMES.get(run, run)} | {labels:,} | {100 * own['nme'].mean():.2f} |")
+    return "\n".join(lines)
+
+
 # what a table in a page is called -> how it is made, and how its file in docs/results/ is called after the setting
 _TABLES = {
     "results": (results_table, ""),
@@ -101,6 +172,11 @@ _TABLES = {
     "ablation": (against_table, "_ablation"),
     "baselines": (against_table, "_baselines"),
     "improved": (against_table, "_improved"),
+    "generalization": (generalization_table, "_generalization"),
+    "selection": (selection_table, "_selection"),
+    "selection-quality": (selection_table, "_selection_quality"),
+    "unsupervised": (label_table, "_unsupervised"),
+    "unsupervised-beside": (beside_table, "_unsupervised_beside"),
 }
 _PLACE = re.compile(rf"<!-- (?P<what>({'|'.join(_TABLES)}) [^>]*?) -->\n.*?<!-- end -->", flags=re.DOTALL)
 
@@ -110,8 +186,9 @@ def fill(text: str, folder: Path) -> str:
 
     Args:
         text: the page; a table stands between `<!-- results SETTING GROUP LANDMARKS -->`,
-            `<!-- matrix SETTING LANDMARKS -->`, or `<!-- KIND SETTING GROUP -->` with ablation, baselines or improved
-            for KIND, and `<!-- end -->`.
+            `<!-- matrix SETTING LANDMARKS -->`, `<!-- KIND SETTING GROUP -->` with ablation, baselines or improved for
+            KIND, `<!-- generalization SETTING -->`, `<!-- selection SETTING -->`, `<!-- selection-quality SETTING -->`,
+            `<!-- unsupervised SETTING FACES -->` or `<!-- unsupervised-beside SETTING -->`, and `<!-- end -->`.
         folder: holds the tables that `publish` writes.
 
     Raises:
@@ -149,12 +226,10 @@ def publish(setting: str, outputs: Path, project: Path) -> list[Path]:
     folder = project / "docs" / "results"
     written = []
     for run, tables in PUBLISHED.items():
-        if not (outputs / setting / run / "summary.json").is_file():
-            continue
         for table, name in tables.items():
-            content = pd.read_csv(outputs / setting / run / f"{table}.csv")
+            content = _of_run(outputs / setting / run, table)
             # a table of nothing but gaps says nothing
-            if "nme" not in content or content["nme"].notna().any():
+            if content is not None and ("nme" not in content or content["nme"].notna().any()):
                 written.append(folder / f"{setting}{name}.csv")
                 write_csv(written[-1], content)
     if not written:
@@ -172,6 +247,19 @@ def publish(setting: str, outputs: Path, project: Path) -> list[Path]:
     for page in pages:
         write_text(page, fill(page.read_text(encoding="utf-8"), folder))
     return [*written, runs, *pages]
+
+
+def _of_run(folder: Path, table: str) -> pd.DataFrame | None:
+    """A table of a finished run; of a run with seeds, that of all its seeds, with a column that says which."""
+    if (folder / "summary.json").is_file():
+        return pd.read_csv(folder / f"{table}.csv")
+    seeds = {int(home.name.removeprefix("seed")): home for home in folder.glob("seed*")}
+    parts = {
+        seed: pd.read_csv(home / f"{table}.csv")
+        for seed, home in sorted(seeds.items())
+        if (home / "summary.json").is_file() and (home / f"{table}.csv").is_file()
+    }
+    return pd.concat(parts, names=["seed"]).reset_index("seed").reset_index(drop=True) if parts else None
 
 
 def _text(value: float, form: str) -> str:

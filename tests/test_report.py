@@ -8,7 +8,16 @@ import pytest
 
 from cskt.config import PROJECT
 from cskt.errors import DataError
-from cskt.report import fill, matrix_table, publish, results_table
+from cskt.report import (
+    beside_table,
+    fill,
+    generalization_table,
+    label_table,
+    matrix_table,
+    publish,
+    results_table,
+    selection_table,
+)
 
 RESULTS = pd.DataFrame(
     [
@@ -85,6 +94,44 @@ def finished(folder, run, seed, nme, **tables):
         table.to_csv(folder / f"{name}.csv", index=False)
     summary = {"setting": "toy", "run": run, "seed": seed, "commit": "c", "dirty": False, "seconds": 1.0, "nme": nme}
     (folder / "summary.json").write_text(json.dumps(summary))
+
+
+HELD_OUT = pd.DataFrame(
+    [("intra", "cow", 0, 54, 0.06, 0.05, 0.01, 0.005, 0.02), ("inter", "Canidae", 10, 9, 0.1, 0.06, 0.04, 0.03, 0.05)],
+    columns=["protocol", "name", "shots", "images", "nme", "seen", "excess", "excess_low", "excess_high"],
+)
+
+
+def test_neighbouring_systems_have_tables_of_the_mean_over_seeds(tmp_path):
+    for seed in range(2):
+        folder = tmp_path / "outputs" / "toy" / "generalization" / f"seed{seed}"
+        finished(folder, "generalization", seed, 0.1, results=HELD_OUT.assign(nme=HELD_OUT["nme"] + 0.02 * seed))
+    docs = tmp_path / "docs" / "results"
+    docs.mkdir(parents=True)
+    (tmp_path / "README.md").write_text("<!-- generalization toy -->\n<!-- end -->\n")
+    publish("toy", tmp_path / "outputs", tmp_path)
+    assert pd.read_csv(docs / "toy_generalization.csv")["seed"].tolist() == [0, 0, 1, 1]
+    assert (tmp_path / "README.md").read_text().splitlines()[3:-1] == [
+        "| cow | others of its family too | 0 | 54 | 7.00 | 5.00 | +1.00 |",
+        "| Canidae | other families | 10 | 9 | 11.00 | 6.00 | +4.00 |",
+    ]
+    assert generalization_table(HELD_OUT).endswith("| 10.00 | 6.00 | +4.00 (3.00 to 5.00) |")
+
+
+def test_pseudo_labels_and_discovered_points_have_tables():
+    errors = pd.DataFrame([("kp_conf", 50, 0.07), ("kp_conf", 50, 0.05), ("kp_conf", 200, 0.08), ("all", 1560, 0.09)],
+                          columns=["criterion", "budget", "nme"])  # fmt: skip
+    assert selection_table(errors).splitlines() == [
+        "| pseudo-labels chosen by | 50 | 200 | 1,560 |", "|---|---|---|---|",
+        "| KP-Conf | 6.00 | 8.00 |  |", "| all 1,560 |  |  | 9.00 |",
+    ]  # fmt: skip
+    budgets = pd.DataFrame([("animals", 1, 0.2, 0.4), ("animals", 1, 0.3, 0.6), ("animals", 40, 0.1, 0.2),
+                            ("people", 1, 0.9, 0.9)], columns=["faces", "labels", "forward", "backward"])  # fmt: skip
+    assert label_table(budgets, "animals").splitlines()[2:] == [
+        "| 1 | 25.0 (20.0 to 30.0) | 50.0 (40.0 to 60.0) |", "| 40 | 10.0 | 20.0 |"
+    ]  # fmt: skip
+    beside = pd.DataFrame({"run": ["few_shot", "few_shot"], "labels": [40, 40], "nme": [0.1, 0.2]})
+    assert beside_table(beside).splitlines()[2:] == ["| few-shot only | 40 | 15.00 |"]
 
 
 def test_what_is_finished_is_published_and_earlier_runs_keep_their_rows(tmp_path):
