@@ -109,7 +109,8 @@ def selection(errors: pd.DataFrame, quality: pd.DataFrame, few_shot: float, pool
     seeds = errors["seed"].nunique()
     axes[0].set_ylabel("NME of the chosen labels, % of √(w·h)")
     axes[1].set_ylabel(f"NME of the test images, % of √(w·h)\nmean and range of {seeds} seed{'s' * (seeds > 1)}")
-    axes[0].legend(frameon=False, fontsize="small")
+    handles, labels = axes[0].get_legend_handles_labels()
+    axes[0].figure.legend(handles, labels, frameon=False, fontsize="small", loc="outside upper center", ncols=5)
     return axes
 
 
