@@ -117,7 +117,8 @@ def start(run_dir: str | Path, cfg: Any, inputs: dict[str, str] | None = None) -
 
     A run that was stopped and is started again with the same config and inputs finds its files, so that training can
     go on from its checkpoint. In any other case (it had finished, or something differs) the run starts anew and the
-    files of the former one are moved to `former/`, where they stay until the next time.
+    files of the former one are moved to `former/`, where they stay until the next time. An option that has come into
+    `config.DEFAULTS` since makes no other config while it has its default.
 
     Args:
         run_dir: outputs/<setting>/<run>, or outputs/<setting>/<run>/seed<k>; relative to the project.
@@ -343,8 +344,9 @@ def _dumped(cfg: Any) -> str:
 
 
 def _changes(former: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Say which keys of two nested configs differ, and how."""
+    """Say which keys of two configs differ, and how; an option that came after the former one had its default there."""
     former, now = _dotted(former), _dotted(now)
+    former = {key: value for key, value in _dotted(config.DEFAULTS).items() if key in now} | former
     return [
         f"{key}: {former.get(key, 'nothing')} there, {now.get(key, 'nothing')} now"
         for key in sorted(former.keys() | now.keys())

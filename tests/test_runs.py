@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from cskt import config, runs
 
@@ -87,6 +88,23 @@ def test_a_finished_run_with_another_config_is_not_overwritten(tmp_path, load):
     with pytest.raises(runs.RunError, match="SEED: 0 there, 1 now"):
         runs.start(tmp_path / "run", load(SEED=1))
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["nme"] == 0.1
+
+
+def test_an_option_that_has_come_since_makes_no_other_config_while_it_has_its_default(tmp_path, load):
+    runs.start(tmp_path / "run", load()).finish({"nme": 0.1})
+    path = tmp_path / "run" / "config.yaml"
+    before = yaml.safe_load(path.read_text())
+    del before["METHOD"]["DISTILL"]
+    path.write_text(yaml.safe_dump(before))
+    with pytest.raises(runs.RunError, match=r"\(METHOD.DISTILL: 0.0 there, 1.0 now\)"):
+        runs.start(tmp_path / "run", load(**{"METHOD.DISTILL": 1.0}))
+    runs.start(tmp_path / "run", load())
+    assert (tmp_path / "run" / "former" / "summary.json").exists()
+    # one that is no more was another config
+    runs.start(tmp_path / "run", load()).finish({})
+    path.write_text(yaml.safe_dump(before | {"GONE": 1}))
+    with pytest.raises(runs.RunError, match=r"\(GONE: 1 there, nothing now\)"):
+        runs.start(tmp_path / "run", load())
 
 
 def test_a_summary_may_not_say_which_run_it_is(tmp_path, load):
