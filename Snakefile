@@ -63,7 +63,7 @@ def runs(setting, plan):
 
 def summaries(setting, entry, seed=None):
     """The summaries of a run: of one seed, or of all that the call asks for."""
-    wanted = int(config.get("seeds", 1 if setting == "zoo" else 3))
+    wanted = int(config.get("seeds", 1 if setting in ("zoo", *BODIES) else 3))
     seeds = [seed] if seed is not None else range(min(wanted, entry.seeds or wanted))
     return expand(f"{entry.folder}/summary.json", setting=setting, seed=seeds)
 

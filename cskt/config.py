@@ -41,11 +41,12 @@ DEFAULTS = {
     "RELEASED": "../shared/data/animalweb",  # the tables that the paper's authors released (cskt.released), if at hand
     # --- the animals ----------------------------------------------------------------------------------------------
     "DATA": {
-        # animalweb (.jpg + .pts, box table, list files), coco (keypoint JSON), horse (release_data: cskt.data.horse)
+        # animalweb (.jpg + .pts, box table, list files), coco (keypoint JSON), ap10k (COCO's with its own families),
+        # horse (release_data: cskt.data.horse)
         "FORMAT": "animalweb",
         "ROOT": "outputs/data/zoo",  # folder of the data set; all paths below are relative to it
         "IMAGES": "images",  # folder of the pictures
-        "BOXES": "bbox.csv",  # box table (not for coco)
+        "BOXES": "bbox.csv",  # box table (not for coco and ap10k)
         "SCHEME": "animalweb9",  # landmark scheme: a name of cskt.landmarks.SCHEMES, or a YAML file (docs/own_data.md)
         "ZOO_IMAGES": 0,  # above 0: the procedural zoo is drawn into ROOT, with that many pictures
         "BODY_IMAGES": 0,  # above 0: the zoo of whole animals is drawn into ROOT (cskt.data.bodies)
@@ -98,7 +99,7 @@ DEFAULTS = {
         # what the human model's backbone starts from: imagenet (efficientnet_lite0, from a package), the tag of timm
         # weights to download ("ms_aug_in1k"), or "" for random weights
         "WEIGHTS": "",
-        "FROZEN": 0,  # how many stages of efficientnet_lite0 keep those weights
+        "FROZEN": 0,  # how many stages of efficientnet_lite0 keep those weights (random ones are never kept)
     },
     # subpixel; published: truncated cells, 7 x 7 stamp, whole image pixels; benchmark: AP-10K's, sigma 2, quarter cells
     "CODEC": "subpixel",
@@ -146,13 +147,15 @@ DEFAULTS = {
         "BUDGETS": ["50", "200", "800"],  # how many pseudo-labels are chosen; all of them besides
         "RANK": 2,  # ways in which the 3-D shape varies
         "SHAPE_STEPS": 400,  # of the network that fits the 3-D shape to a picture
-        "AUXILIARY_STEPS": 600,  # of the second network, which starts at random weights
+        "AUXILIARY_STEPS": 600,  # of the second network, which starts from MODEL.WEIGHTS, not from the human model
     },
     # --- landmarks discovered without labels: 12_unsupervised_landmarks -----------------------------------------------
     "UNSUPERVISED": {
         **_STEPS,
         "STEPS": 1500,  # of the people's detector, and of the animals'
         "BATCH": 16,
+        "WEIGHT_DECAY": 5e-4,  # Adam's own, as released
+        "PERCEPTUAL": 1.0,  # weight of the perceptual term beside the squared error
         "POINTS": 10,  # how many are discovered
         "DERANGEMENT": "fresh",  # whose points a face borrows: fresh in each batch, or fixed, as released
         "VGG": "",  # file of torchvision's VGG-16 weights; without it the human model's features stand in
@@ -257,7 +260,7 @@ _OF_VARIANT = {"published": ("meta_cskt", "uda", "fixmatch"), "improved": ("meta
 _CHOICES = {
     "PRECISION": ("auto", "float32", "bfloat16"),
     "OWN.BOX": ("auto", "landmarks", "picture"),
-    "DATA.FORMAT": ("animalweb", "coco", "horse"),
+    "DATA.FORMAT": ("animalweb", "coco", "ap10k", "horse"),
     "HUMAN.MISSING": ("error", "ignore"),
     "MODEL.OUTPUT": ("softmax", "linear"),
     "CODEC": ("subpixel", "published", "benchmark"),
@@ -324,6 +327,7 @@ _RANGES = {
     "TRUE_SHARE": (0.0, 1.0),
     "UNSUPERVISED": (0.0, 10.0**6),
     "DISTILL": (0.0, 100.0),
+    "PERCEPTUAL": (0.0, 10.0**6),
     "FEEDBACK_WEIGHT": (-(10.0**6), 10.0**6),
     "LABEL_JITTER": (0.0, 1.0),
     "POOL_CAP": (0, 10**7),

@@ -15,16 +15,19 @@ from cskt.tables import mathtext
 
 SIDE = 128  # of a picture, pixels
 CONTEXT = 1.3  # how much of the picture is shown, as a multiple of the box
+EACH = "each"  # face color of landmarks that are to be told apart from each other
 # kinds of landmarks: marker, face color, edge color; they differ in shape too, to be told apart in grey
 MARKS = {
     "truth": ("o", "none", "white"),
     "prediction": ("X", "#E69F00", "black"),
     "human model": ("^", "#56B4E9", "black"),
     "animal model": ("X", "#E69F00", "black"),
+    "3-D shape": ("^", "#56B4E9", "black"),
     "mirror image": ("s", "#CC79A7", "black"),
     "left": ("<", "#E69F00", "black"),
     "right": (">", "#56B4E9", "black"),
     "no side": ("o", "white", "black"),
+    "discovered point": ("o", EACH, "white"),  # without names: each has a color of its own
 }
 
 
@@ -211,7 +214,10 @@ def _mark(ax, landmarks: dict[str, np.ndarray]) -> None:
         for start, end in zip(*kinds[:2], strict=True):
             ax.plot(*np.stack([start, end]).T, color="white", lw=0.8)
     for kind, points in landmarks.items():
-        ax.scatter(*points.T, **_look(kind))
+        look = _look(kind)
+        if look["facecolor"] == EACH:
+            look["facecolor"] = [f"C{k % 10}" for k in range(len(points))]
+        ax.scatter(*points.T, **look)
 
 
 def _look(kind: str) -> dict:
@@ -227,6 +233,7 @@ def _look(kind: str) -> dict:
 
 def _legend(axes, kinds: Iterable[str]) -> None:
     figure = axes.flat[0].figure
+    kinds = [kind for kind in kinds if MARKS[kind][1] != EACH]
     handles = [axes.flat[0].scatter([], [], label=kind, **_look(kind)) for kind in kinds]
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)

@@ -175,18 +175,20 @@ def provenance(seed: int, device: str, inputs: dict[str, str]) -> dict[str, Any]
 
     Returns:
         A dict fit for JSON. `commit`, `dirty` and `diff` are None where the code is not in a git repository; `diff` is
-        how the code differs from the commit ("": not at all), and None too where that is longer than `DIFF_BYTES`.
+        how the code differs from the commit ("": not at all), and None too where that is longer than `DIFF_BYTES`;
+        `dirty` whether it does: pages and tables that differ make no other run.
         A run that was stopped and gone on with has what its former parts were made with in a list `earlier` beside it.
     """
     import torch
 
     lock = config.PROJECT / "requirements.lock"
     status = _git("status", "--porcelain")
+    diff = _diff() if status else status
     return {
         "started": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "commit": _git("rev-parse", "HEAD"),
-        "dirty": None if status is None else bool(status),
-        "diff": _diff() if status else status,
+        "dirty": None if status is None else diff != "",
+        "diff": diff,
         "lock": files.fingerprint(lock) if lock.exists() else None,
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
@@ -276,13 +278,14 @@ def collect_configs(folder: str | Path) -> dict[str, dict[str, Any]]:
         folder: the setting's folder (`setting_folder`).
 
     Returns:
-        Name of a run -> dotted key -> value, of its first seed; empty where no run has finished.
+        Name of a run -> dotted key -> value, of its first seed, an option that came later at its default; empty where
+        no run has finished.
     """
-    configs: dict[str, dict[str, Any]] = {}
+    defaults, configs = _dotted(config.DEFAULTS), {}
     for summary in sorted([*Path(folder).glob("*/summary.json"), *Path(folder).glob("*/seed*/summary.json")]):
         run = json.loads(summary.read_text())["run"]
         if run not in configs and (summary.parent / "config.yaml").exists():
-            configs[run] = _dotted(yaml.safe_load((summary.parent / "config.yaml").read_text()))
+            configs[run] = defaults | _dotted(yaml.safe_load((summary.parent / "config.yaml").read_text()))
     return configs
 
 

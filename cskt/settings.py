@@ -14,6 +14,7 @@ from yacs.config import CfgNode
 
 from cskt import config, distributed
 from cskt.data.annotations import Annotations, read_animalweb, read_coco
+from cskt.data.ap10k import read_ap10k
 from cskt.data.augment import Augmentation
 from cskt.data.bodies import write_bodies
 from cskt.data.datasets import LabeledSet, UnlabeledSet, labeled_set, unlabeled_set
@@ -111,7 +112,7 @@ class Setting:
         d = self.cfg.DATA
         if role == "labeled":
             file = self._labeled_list
-            faces = self._listed(file) if d.FORMAT == "coco" else self._animals([str(file)], role)
+            faces = self._listed(file) if d.FORMAT in ("coco", "ap10k") else self._animals([str(file)], role)
         elif role in ("val", "test"):
             faces = self._animals(d[role.upper()], role)
         elif role == "train":
@@ -137,6 +138,8 @@ class Setting:
         how = {"scheme": self.scheme, "split": split, "labels": labels}
         if d.FORMAT == "coco":
             parts = [read_coco(root / f, root / d.IMAGES, **how) for f in files]
+        elif d.FORMAT == "ap10k":
+            parts = [read_ap10k(root, split, file=f, labels=labels, images=d.IMAGES, scheme=self.scheme) for f in files]
         elif d.FORMAT == "horse":
             parts = [read_horse(root, f, boxes=d.BOXES, **how) for f in files]
         else:
@@ -224,11 +227,16 @@ class Setting:
         return {"codec": self.codec, "precision": self.around.precision}
 
     def new_net(self, scheme: Scheme, weights: str = "") -> LandmarkNet:
-        """A network with random weights (from SEED), or with downloaded ones in its backbone."""
+        """A network with random weights (from SEED), or with others in its backbone.
+
+        Only given weights are worth keeping: MODEL.FROZEN holds for these, random ones are all learned.
+        """
+        return self._net(scheme, weights, self.cfg.MODEL.FROZEN if weights else 0)
+
+    def _net(self, scheme: Scheme, weights: str, frozen: int) -> LandmarkNet:
         torch.manual_seed(self.cfg.SEED)
         m = self.cfg.MODEL
-        size = self.cfg.INPUT.SIZE
-        return LandmarkNet(m.NAME, scheme.name, len(scheme.landmarks), size, m.OUTPUT, weights, m.FROZEN)
+        return LandmarkNet(m.NAME, scheme.name, len(scheme.landmarks), self.cfg.INPUT.SIZE, m.OUTPUT, weights, frozen)
 
     def human_net(self, trained: str | Path) -> LandmarkNet:
         """The human model: HUMAN.CHECKPOINT where it is given, else the one that was trained here.
@@ -249,8 +257,8 @@ class Setting:
         return checkpoints.load_original(path, scheme.name, len(scheme.landmarks), self.cfg.INPUT.SIZE)
 
     def animal_net(self, human: LandmarkNet) -> LandmarkNet:
-        """A network for the animals' landmarks that starts from the human model."""
-        net = self.new_net(self.scheme)
+        """A network for the animals' landmarks that starts from the human model, and keeps the stages that it kept."""
+        net = self._net(self.scheme, "", human.spec.get("frozen", 0))
         checkpoints.transfer(human, net, self.shared)
         return net
 

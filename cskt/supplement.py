@@ -12,7 +12,9 @@ from cskt.settings import Setting
 
 REFERENCE = "meta_cskt_corrected"  # the run that a sweep varies
 # what may differ between the runs of a sweep beside the key that it is along
-_INCIDENTAL = {"SEED", "DEVICE", "PRECISION", "THREADS", "CACHE"}
+_INCIDENTAL = {"SEED", "DEVICE", "PRECISION", "THREADS", "CACHE", "DETERMINISTIC"}
+# sections of the config that other notebooks read, and a Meta-CSKT run does not
+_OF_OTHERS = ("OWN", "CONFUSION", "GENERALIZATION", "SELECTION", "UNSUPERVISED")
 
 # --- sweeps -----------------------------------------------------------------------------------------------------------
 
@@ -125,7 +127,8 @@ def label_budget(folder: str | Path) -> pd.DataFrame:
 
 
 def _but(given: Mapping[str, object], key: str) -> dict[str, object]:
-    return {name: value for name, value in given.items() if name != key and name not in _INCIDENTAL}
+    own = {name: value for name, value in given.items() if name.split(".")[0] not in _OF_OTHERS}
+    return {name: value for name, value in own.items() if name != key and name not in _INCIDENTAL}
 
 
 # --- faces ------------------------------------------------------------------------------------------------------------

@@ -6,14 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from cskt import benchmark, figures_neighbours, generalization, oks
+from cskt.config import load
 from cskt.data import bodies
 from cskt.data.ap10k import BACKGROUNDS, annotation_file, instance_details, read_ap10k, read_unlabeled
 from cskt.data.augment import half_body
 from cskt.data.datasets import labeled_set, unlabeled_set
 from cskt.errors import DataError
 from cskt.landmarks import SCHEMES
+from cskt.settings import Setting
 
 SCHEME = SCHEMES["ap10k17"]
 
@@ -124,6 +127,31 @@ def test_the_two_real_images_are_read_as_their_file_says(shared_data, tmp_path):
     assert len(content["categories"]) == 54
     # 23 families in the paper; the released file has as many supercategories
     assert len({category["supercategory"] for category in content["categories"]}) == 23
+
+
+def test_a_setting_of_ap10k_has_its_families(tmp_path):
+    """54 categories of 23 families; of its Cercopithecidae our own taxonomy makes three."""
+    names = ["alouatta", "monkey", "noisy night monkey", "spider monkey", "uakari"]
+    categories = [
+        {"id": k, "name": name, "supercategory": "Cercopithecidae", "keypoints": list(SCHEME.landmarks)}
+        for k, name in enumerate(names, 12)
+    ]
+    annotations = [
+        {"id": k, "image_id": k, "category_id": k, "bbox": [2, 3, 20, 20], "keypoints": [9, 9, 2] * 17}
+        for k in range(12, 17)
+    ]
+    images = [{"id": k, "file_name": f"{k}.jpg", "width": 32, "height": 32} for k in range(12, 17)]
+    (tmp_path / "data").mkdir()
+    for image in images:
+        Image.new("RGB", (32, 32)).save(tmp_path / "data" / image["file_name"])
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    (tmp_path / "some.json").write_text(json.dumps(content))
+    families = {}
+    for form in ("ap10k", "coco"):
+        cfg = load("params/ap10k.yaml", {"DATA.FORMAT": form, "DATA.ROOT": str(tmp_path), "DATA.TEST": ["some.json"]})
+        families[form] = set(Setting(cfg).annotations("test").table["family"])
+    assert families["ap10k"] == {"Cercopithecidae"} and len(families["coco"]) > 1
+    assert load("params/ap10k.yaml").DATA.FORMAT == "ap10k"
 
 
 # --- crops and views of bodies

@@ -1,6 +1,7 @@
 """The graph knows what is missing and what is out of date (dry runs; nothing is executed)."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -89,6 +90,22 @@ def test_nothing_is_done_again_and_a_missing_summary_takes_those_along_that_need
     (project / "outputs" / "zoo" / "mining" / "seed1" / "summary.json").unlink()
     _, output = dry_run(project, "--config", "setting=zoo", "seeds=2")
     assert planned(output) == dict.fromkeys(("mining", *PER_SEED[3:], "evaluate"), 1)
+
+
+def test_a_plain_call_finds_nothing_to_do_when_the_zoo_is_done(project):
+    """All grids, with the zoo of whole animals that is made along, which has one seed as well."""
+    shutil.copytree(ROOT / "params" / "grids", project / "params" / "grids", dirs_exist_ok=True)
+    _, output = dry_run(project)
+    made = re.findall(r"output: (outputs/\S+)/summary.json", output)
+    assert "outputs/zoo_bodies/bodies/seed0" in made and not [name for name in made if name.endswith("seed1")]
+    finish(project, *[name.removeprefix("outputs/") for name in made])
+    for name in ("zoo", "zoo_bodies"):
+        page = project / "outputs" / name / "report" / "index.html"
+        page.parent.mkdir(parents=True)
+        page.write_text("")
+        os.utime(page, (page.stat().st_mtime + 10_000,) * 2)
+    for options in ((), ("--config", "seeds=1")):
+        assert planned(dry_run(project, *options)[1], others=()) == {}
 
 
 def test_the_paper_is_two_settings_three_seeds_and_all_grids(project):

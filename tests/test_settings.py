@@ -227,6 +227,18 @@ def test_random_weights_follow_from_the_seed(setting):
     assert nets[0].equal(nets[1]) and not nets[0].equal(nets[2])
 
 
+def test_random_weights_are_never_kept(setting):
+    one = setting(MODEL__NAME="efficientnet_lite0", MODEL__FROZEN=3, INPUT__SIZE=32)
+    free, kept = one.new_net(one.human_scheme), one.new_net(one.human_scheme, "imagenet")
+    assert all(p.requires_grad for p in free.parameters())
+    assert 0 < sum(p.requires_grad for p in kept.parameters()) < sum(1 for _ in kept.parameters())
+    for human in (free, kept):
+        animal = one.animal_net(human)
+        assert animal.spec.get("frozen", 0) == human.spec.get("frozen", 0)
+        learned = [[p.requires_grad for p in net.net.backbone.parameters()] for net in (animal, human)]
+        assert learned[0] == learned[1]
+
+
 def test_fault_35_a_missing_human_model_is_an_error_unless_it_may_be_ignored(setting, tmp_path):
     missing = {"HUMAN__CHECKPOINT": str(tmp_path / "HR18-AFLW.pth")}
     with pytest.raises(DataError, match=r"HR18-AFLW\.pth: no such checkpoint"):

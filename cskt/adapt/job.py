@@ -74,8 +74,7 @@ def run_job(out: str | Path, job: str, until: str = "method", done: Any = None) 
 
     few_shot = folder / "few_shot.pt"
     if not few_shot.exists():
-        net = setting.new_net(setting.scheme, cfg.MODEL.WEIGHTS) if human is None else setting.animal_net(human)
-        method, loop = setting.supervised("FEW_SHOT", net, labeled)
+        method, loop = setting.supervised("FEW_SHOT", start_net(setting, human), labeled)
         _train(method, loop, folder / "few_shot", few_shot, f"{job}: few-shot", done, 0)
     done.value = cfg.FEW_SHOT.STEPS
     start = checkpoints.load(few_shot).to(setting.device)
@@ -107,6 +106,11 @@ def load_human(cfg: CfgNode) -> LandmarkNet | None:
         return checkpoints.load(config.resolve(path))
     setting = Setting(cfg)
     return setting.load(config.resolve(path), setting.human_scheme)
+
+
+def start_net(setting: Setting, human: LandmarkNet | None) -> LandmarkNet:
+    """What few-shot training starts from: the human model, or without one MODEL.WEIGHTS."""
+    return setting.new_net(setting.scheme, setting.cfg.MODEL.WEIGHTS) if human is None else setting.animal_net(human)
 
 
 def is_done(out: Path, job: str, until: str = "method") -> bool:

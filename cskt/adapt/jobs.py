@@ -14,7 +14,7 @@ import numpy as np
 from yacs.config import CfgNode
 
 from cskt import training
-from cskt.adapt.job import is_done, run_job, steps_of
+from cskt.adapt.job import is_done, load_human, run_job, start_net, steps_of
 from cskt.adapt.prepare import Adaptation
 from cskt.errors import DataError
 from cskt.models import pick_device
@@ -49,7 +49,7 @@ def estimate(adaptation: Adaptation, workers: int, until: str = "method") -> Est
     cfg, jobs = adaptation.cfg, pending(adaptation, until)
     setting = Setting(cfg)
     labeled = setting.labeled_set("labeled")
-    net = setting.new_net(setting.scheme)
+    net = start_net(setting, load_human(cfg))
     few_shot = _seconds_per_step(setting.supervised("FEW_SHOT", net, labeled)[0], 3, 8)
     method, picture, count = 0.0, 0.0, 0
     if adaptation.unlabeled is not None:

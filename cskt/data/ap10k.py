@@ -11,7 +11,7 @@ from cskt.data.folder import read_folder
 from cskt.data.reading import read_text
 from cskt.data.table import Annotations
 from cskt.errors import DataError
-from cskt.landmarks import SCHEMES
+from cskt.landmarks import SCHEMES, Scheme
 
 SCHEME = SCHEMES["ap10k17"]
 PARTS = ("train", "val", "test")
@@ -41,8 +41,9 @@ def annotation_file(part: str, split: int = 1) -> str:
 
 
 def read_ap10k(
-    root: str | Path, part: str = "train", split: int = 1, *, file: str | Path | None = None, labels: bool = True
-) -> Annotations:
+    root: str | Path, part: str = "train", split: int = 1, *, file: str | Path | None = None, labels: bool = True,
+    images: str = "data", scheme: Scheme = SCHEME,
+) -> Annotations:  # fmt: skip
     """Read one part of AP-10K.
 
     As `read_coco`, but the family is AP-10K's own (the category's supercategory; its Cercopithecidae hold what our
@@ -52,17 +53,19 @@ def read_ap10k(
 
     Args:
         root: folder with annotations/ and data/.
-        part: "train", "val" or "test".
+        part: "train", "val" or "test"; it is the split column of the table.
         split: which of the three random splits.
-        file: another annotation file, relative to root, in place of that of part and split.
+        file: another annotation file, relative to root, in place of that of part and split; then part is free.
         labels: if False, keypoints are not looked at.
+        images: folder of the pictures, relative to root.
+        scheme: the landmarks that the file has.
 
     Raises:
         DataError: as `read_coco`; no such part or split; a background beyond 8.
     """
     root = Path(root)
     path = root / (file or annotation_file(part, split))
-    read = read_coco(path, root / "data", scheme=SCHEME, split=part, labels=labels)
+    read = read_coco(path, root / images, scheme=scheme, split=part, labels=labels)
     details = instance_details(path)
     table = read.table.merge(details, on="image", how="left", validate="one_to_one", suffixes=("_ours", ""))
     table = table.drop(columns="family_ours")[[*read.table.columns, "picture", "background", "area"]]
