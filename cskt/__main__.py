@@ -106,11 +106,12 @@ def evaluate(args: argparse.Namespace) -> None:
     shape = fit_shape(labeled.landmarks, labeled.boxes)
 
     with tempfile.TemporaryDirectory() as cache:
-        faces = unlabeled_set(truth, net.size, 1.0, cache)
+        boxed = truth.with_jittered_boxes(args.box_jitter, cfg.SEED) if args.box_jitter else truth
+        faces = unlabeled_set(boxed, net.size, 1.0, cache)
         look = predict_consensus if args.six_views else predict
         scores = score(look(net, faces, progress=True, **setting.how), truth)
-    seen = truth.select(scores["image"])
-    scores["nme_mean_shape"] = nme(place_shape(shape, seen.boxes), seen.landmarks, seen.norm)
+    seen, boxes = truth.select(scores["image"]), boxed.select(scores["image"]).boxes
+    scores["nme_mean_shape"] = nme(place_shape(shape, boxes), seen.landmarks, seen.norm)
     if scores["nme"].isna().all():
         raise DataError(f"{args.annotations}: none of its {len(scores):,} images has an annotated landmark")
     files.write_csv(args.out, scores)
@@ -284,6 +285,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--images", required=True, metavar="DIR", help="folder of the pictures")
     command.add_argument("--out", required=True, metavar="CSV", help="one row per image")
     command.add_argument("--six-views", **SIX_VIEWS)
+    command.add_argument(
+        "--box-jitter", type=_fraction, default=0.0, metavar="SHARE",
+        help="boxes moved and scaled at random by up to this share of their sides, 0.1 say: what a detector's would be",
+    )  # fmt: skip
     command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override of the config")
 
     example = "python -m cskt predict --checkpoint checkpoint.pt --images pictures --out predictions.csv --draw drawn"

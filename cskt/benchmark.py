@@ -14,8 +14,9 @@ from cskt.data.table import Annotations, landmark_columns
 
 
 def evaluate(
-    predictions: pd.DataFrame, truth: Annotations, details: pd.DataFrame, sigmas: np.ndarray, visible: float = 0.2
-) -> pd.DataFrame:
+    predictions: pd.DataFrame, truth: Annotations, details: pd.DataFrame, sigmas: np.ndarray, visible: float = 0.2,
+    resamples: int = 200,
+) -> pd.DataFrame:  # fmt: skip
     """Return OKS-AP over all categories and of each; a detection carries the category of its annotated box.
 
     Args:
@@ -24,6 +25,7 @@ def evaluate(
         details: picture and area of each instance, by image (`data.ap10k.instance_details`).
         sigmas: of each landmark, [L]; one of `oks.SIGMAS`.
         visible: confidence above which a landmark counts in the score.
+        resamples: of the pictures, for the interval of AP.
 
     Returns:
         See `oks.average_precision`.
@@ -42,7 +44,7 @@ def evaluate(
             for rows in table.groupby("picture").indices.values()
         ]
     )
-    return oks.average_precision(table, truth.landmarks, detections.iloc[kept], landmarks[kept], sigmas)
+    return oks.average_precision(table, truth.landmarks, detections.iloc[kept], landmarks[kept], sigmas, resamples)
 
 
 def published() -> pd.DataFrame:

@@ -66,18 +66,22 @@ NAMES = {
 }
 
 
-def shape_scores(fit: Annotations, test: Annotations, statistic: Literal["mean", "median"] = "mean") -> pd.DataFrame:
+def shape_scores(
+    fit: Annotations, test: Annotations, statistic: Literal["mean", "median"] = "mean", boxes: np.ndarray | None = None
+) -> pd.DataFrame:
     """Score the face shape that knows the box only: the reference line that every model has to beat.
 
     Args:
         fit: the faces whose mean or median shape it is.
         test: the faces it is placed on.
         statistic: of each coordinate over the faces.
+        boxes: others than the test faces' own, [N, 4]; errors are divided by the size of their own all the same.
 
     Returns:
         A scores table of the test faces.
     """
-    landmarks = place_shape(fit_shape(fit.landmarks, fit.boxes, statistic), test.boxes)
+    boxes = test.boxes if boxes is None else boxes
+    landmarks = place_shape(fit_shape(fit.landmarks, fit.boxes, statistic), boxes)
     return score(with_landmarks(test.table[["image", "species", "family"]], test.scheme, landmarks), test)
 
 

@@ -5,6 +5,7 @@ for suppression and per-instance numbers, and equal to pycocotools' (tests/test_
 """
 
 import contextlib
+import copy
 import io
 
 import numpy as np
@@ -100,6 +101,8 @@ def average_precision(
     detections: pd.DataFrame,
     landmarks: np.ndarray,
     sigmas: np.ndarray,
+    resamples: int = 0,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """Return COCO's AP and AR of landmarks, over all categories and of each, as pycocotools computes them.
 
@@ -109,9 +112,12 @@ def average_precision(
         detections: one row per detection: picture, category, score.
         landmarks: of the detections, in image pixels, [D, L, 2].
         sigmas: of each landmark, [L].
+        resamples: how many times the pictures are drawn anew, with replacement, for the interval of "all"; 0: none.
+        seed: of the draws.
 
     Returns:
-        One row per category, the first one "all": category, instances, ap (OKS 0.50 to 0.95), ap50, ap75, ap_medium
+        One row per category, the first one "all": category, instances, ap_low and ap_high (ends of the 95 % bootstrap
+        interval over pictures, of "all"), ap (OKS 0.50 to 0.95), ap50, ap75, ap_medium
         (32^2 to 96^2 pixels), ap_large, ar and the same of ar; NaN where there is no such instance. "all" is the mean
         over the categories that have one: each category counts as much as any other.
     """
@@ -137,8 +143,27 @@ def average_precision(
             own = truth if category is None else truth[truth["category"] == category]
             numbers = np.where(run.stats < 0, np.nan, run.stats)
             numbers = dict(zip(METRICS, numbers, strict=True))
-            table.append({"category": category or "all", "instances": len(own), **numbers})
+            low, high = _interval(run, resamples, seed) if category is None else (np.nan, np.nan)
+            ends = {"ap_low": low, "ap_high": high}
+            table.append({"category": category or "all", "instances": len(own), **ends, **numbers})
     return pd.DataFrame(table)
+
+
+def _interval(run, resamples: int, seed: int) -> tuple[float, float]:
+    """Ends of the 95 % interval of an evaluated COCOeval's AP over draws of its pictures."""
+    if not resamples:
+        return np.nan, np.nan
+    run, rng = copy.copy(run), np.random.default_rng(seed)
+    count = len(run.params.imgIds)
+    # category by category and size by size, what was matched in each picture; a picture drawn twice counts twice
+    matched = np.array(run.evalImgs, dtype=object).reshape(-1, count)
+    drawn = []
+    for _ in range(resamples):
+        run.evalImgs = matched[:, rng.integers(count, size=count)].ravel().tolist()
+        run.accumulate()
+        precision = run.eval["precision"][..., 0, :]  # of all sizes
+        drawn.append(precision[precision > -1].mean() if (precision > -1).any() else np.nan)
+    return tuple(np.nanpercentile(drawn, [2.5, 97.5]))
 
 
 def _ground_truth(truth, landmarks, names, pictures) -> list[dict]:

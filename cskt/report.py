@@ -19,6 +19,8 @@ PUBLISHED = {
     "baselines": {"results": "_baselines", "cost": "_baselines_cost"},
     "generalization": {"results": "_generalization"},
     "selection": {"errors": "_selection", "quality": "_selection_quality"},
+    "selection_table": {"against_mining": "_selection_against"},
+    "bodies": {"average_precision": "_precision"},
     "unsupervised": {"budgets": "_unsupervised", "beside": "_unsupervised_beside"},
 }
 
@@ -136,6 +138,42 @@ def selection_table(errors: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def selection_against_table(against: pd.DataFrame) -> str:
+    """By how many points each criterion's models err more than those of the paper's mining, as a Markdown table.
+
+    Args:
+        against: the `against_mining.csv` of a `selection_table` run.
+    """
+    against = against.dropna(subset="difference")
+    cells = against.assign(text=[
+        f"{100 * row.difference:+.2f} ({100 * row.difference_low:.2f} to {100 * row.difference_high:.2f})"
+        for row in against.itertuples()
+    ])  # fmt: skip
+    whole = against.loc[against["criterion"] == "all", "budget"]
+    table = cells.pivot(index="criterion", columns="budget", values="text")
+    lines = [f"| pseudo-labels chosen by | {' | '.join(f'{budget:,}' for budget in table)} |"]
+    lines.append("|---" * (len(table.columns) + 1) + "|")
+    for criterion in [name for name in (*CRITERIA, "all") if name in table.index]:
+        name = CRITERIA.get(criterion, f"all {whole.iloc[0]:,}" if len(whole) else criterion)
+        lines.append(f"| {name} | {' | '.join('' if pd.isna(text) else text for text in table.loc[criterion])} |")
+    return "\n".join(lines)
+
+
+def precision_table(tables: pd.DataFrame) -> str:
+    """AP of models of whole animals, over all categories, as a Markdown table, in percent.
+
+    Args:
+        tables: the `average_precision.csv` of `bodies` runs.
+    """
+    whole = tables.groupby("model", sort=False).head(1)
+    lines = ["| model | animals | AP (95 % interval) | AP50 | AP75 | AR |", "|---|---|---|---|---|---|"]
+    for row in whole.itertuples():
+        ap = f"{100 * row.ap:.1f} ({100 * row.ap_low:.1f} to {100 * row.ap_high:.1f})"
+        others = [f"{100 * value:.1f}" for value in (row.ap50, row.ap75, row.ar)]
+        lines.append(f"| {' | '.join([NAMES.get(row.model, row.model), f'{row.instances}', ap, *others])} |")
+    return "\n".join(lines)
+
+
 def label_table(budgets: pd.DataFrame, faces: str) -> str:
     """Errors of what was regressed from discovered points, by number of labels, as a Markdown table, in percent.
 
@@ -171,10 +209,13 @@ _TABLES = {
     "matrix": (matrix_table, "_species_confusion_matrix"),
     "ablation": (against_table, "_ablation"),
     "baselines": (against_table, "_baselines"),
+    "components": (against_table, "_components"),
     "improved": (against_table, "_improved"),
     "generalization": (generalization_table, "_generalization"),
     "selection": (selection_table, "_selection"),
     "selection-quality": (selection_table, "_selection_quality"),
+    "selection-against": (selection_against_table, "_selection_against"),
+    "precision": (precision_table, "_precision"),
     "unsupervised": (label_table, "_unsupervised"),
     "unsupervised-beside": (beside_table, "_unsupervised_beside"),
 }
@@ -186,9 +227,9 @@ def fill(text: str, folder: Path) -> str:
 
     Args:
         text: the page; a table stands between `<!-- results SETTING GROUP LANDMARKS -->`,
-            `<!-- matrix SETTING LANDMARKS -->`, `<!-- KIND SETTING GROUP -->` with ablation, baselines or improved for
-            KIND, `<!-- generalization SETTING -->`, `<!-- selection SETTING -->`, `<!-- selection-quality SETTING -->`,
-            `<!-- unsupervised SETTING FACES -->` or `<!-- unsupervised-beside SETTING -->`, and `<!-- end -->`.
+            `<!-- matrix SETTING LANDMARKS -->`, `<!-- KIND SETTING GROUP -->` with ablation, components, baselines or
+            improved for KIND, `<!-- unsupervised SETTING FACES -->`, or `<!-- KIND SETTING -->` with generalization,
+            selection, selection-quality, selection-against, unsupervised-beside or precision, and `<!-- end -->`.
         folder: holds the tables that `publish` writes.
 
     Raises:

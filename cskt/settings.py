@@ -186,9 +186,10 @@ class Setting:
         """Crops with landmarks of a role; see `annotations`."""
         return labeled_set(self.annotations(role), *self._input)
 
-    def unlabeled_set(self, role: str = "unlabeled") -> UnlabeledSet:
-        """Crops without landmarks of a role."""
-        return unlabeled_set(self.annotations(role), *self._input)
+    def unlabeled_set(self, role: str = "unlabeled", jitter: float = 0.0) -> UnlabeledSet:
+        """Crops without landmarks of a role, with `jitter` of other boxes (`Annotations.with_jittered_boxes`)."""
+        faces = self.annotations(role)
+        return unlabeled_set(faces.with_jittered_boxes(jitter) if jitter else faces, *self._input)
 
     @property
     def _input(self) -> tuple[int, float, Path, float]:

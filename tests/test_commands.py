@@ -149,3 +149,16 @@ def test_predict_says_which_file_is_at_fault(tmp_path, checkpoint, pictures, cap
     assert main(["predict", *(part for pair in arguments.items() for part in pair)]) == 2
     assert named in capsys.readouterr().err
     assert not (tmp_path / "o.csv").exists()
+
+
+def test_boxes_that_are_jittered_move_the_mean_shape_and_not_the_norm(tmp_path, checkpoint, pictures, setting):
+    params, file = setting
+    arguments = ["--config", params, "--checkpoint", checkpoint, "--annotations", file, "--images", pictures]
+    errors = {}
+    for share in ("0", "0.1"):
+        out = tmp_path / f"{share}.csv"
+        assert main(["evaluate", *map(str, arguments), "--out", str(out), "--box-jitter", share]) == 0
+        errors[share] = pd.read_csv(out)["nme_mean_shape"].to_numpy() * np.sqrt(60 * 50)
+    moved = np.abs(errors["0.1"] - errors["0"])
+    # by a tenth of 60 and 50 px each way, and as much again at the border of a larger box
+    assert (moved > 0.1).all() and (moved < 2 * np.hypot(6, 5)).all()

@@ -16,7 +16,8 @@ def bodies(tmp_path_factory):
     home = tmp_path_factory.mktemp("bodies")
     tiny = {"DATA.ROOT": str(home / "bodies"), "DATA.BODY_IMAGES": 80, "CACHE": str(home / "cache"), "DEVICE": "cpu",
             "INPUT.SIZE": 32, "GENERALIZATION.STEPS": 2, "GENERALIZATION.SHOTS": ["0", "2"], "GENERALIZATION.FEW": 8,
-            "FEW_SHOT.STEPS": 2, "METHOD.STEPS": 4, "METHOD.UPDATE_STEPS": 2, "MINING.T_NEG": 9.0}  # fmt: skip
+            "FEW_SHOT.STEPS": 2, "SUPERVISED.STEPS": 2, "METHOD.STEPS": 4, "METHOD.UPDATE_STEPS": 2,
+            "MINING.T_NEG": 9.0}  # fmt: skip
     execute("11_ap10k", home / "zoo_bodies" / "bodies" / "seed0", tiny, "params/zoo_bodies.yaml")
     return home / "zoo_bodies" / "bodies" / "seed0"
 
@@ -33,8 +34,10 @@ def test_each_species_and_each_family_is_held_out_with_and_without_labels(bodies
 
 def test_meta_cskt_finds_17_landmarks_and_all_models_have_an_ap(bodies):
     table = pd.read_csv(bodies / "average_precision.csv")
-    assert set(table["model"]) == {"all labels, 2 steps", "few_shot", "meta_cskt_corrected"}
+    assert set(table["model"]) == {"supervised", "few_shot", "meta_cskt_corrected"}
     assert table.groupby("model").size().unique().tolist() == [9]
+    whole = table[table["category"] == "all"]
+    assert (whole["ap_low"] <= whole["ap"]).all() and (whole["ap"] <= whole["ap_high"]).all()
     summary = json.loads((bodies / "summary.json").read_text())
     assert np.isfinite(list(summary["nme"].values())).all() and len(summary["ap"]) == 3
     mined = pd.read_csv(bodies / "mining.csv")

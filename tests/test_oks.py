@@ -141,3 +141,20 @@ def test_suppression_keeps_the_better_of_two_that_are_alike():
     assert oks.suppress(three, np.array([0.5, 0.9, 0.7]), area, SIGMAS).tolist() == [1, 2]
     assert oks.suppress(three, np.array([0.9, 0.5, 0.7]), area, SIGMAS).tolist() == [0, 2]
     assert oks.suppress(three[:1], np.array([0.9]), area[:1], SIGMAS).tolist() == [0]
+
+
+def test_the_interval_is_of_pictures_drawn_with_replacement():
+    truth, true, found, landmarks = scene(5, pictures=12)
+    names = sorted(truth["picture"].unique())
+    parts, arrays = ([], []), ([], [])
+    for place, k in enumerate(np.random.default_rng(0).integers(len(names), size=len(names))):
+        for part, array, table, places in zip(parts, arrays, (truth, found), (true, landmarks), strict=True):
+            here = (table["picture"] == names[k]).to_numpy()
+            part.append(table[here].assign(picture=f"{place:02d}"))
+            array.append(places[here])
+    drawn = [pd.concat(part, ignore_index=True) for part in parts]
+    expected = oks.average_precision(drawn[0], np.concatenate(arrays[0]), drawn[1], np.concatenate(arrays[1]), SIGMAS)
+    once = oks.average_precision(truth, true, found, landmarks, SIGMAS, resamples=1).iloc[0]
+    assert once["ap_low"] == once["ap_high"] == pytest.approx(expected["ap"][0])
+    table = oks.average_precision(truth, true, found, landmarks, SIGMAS, resamples=50)
+    assert table["ap_low"][0] < table["ap"][0] < table["ap_high"][0] and table["ap_low"][1:].isna().all()

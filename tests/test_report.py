@@ -14,8 +14,10 @@ from cskt.report import (
     generalization_table,
     label_table,
     matrix_table,
+    precision_table,
     publish,
     results_table,
+    selection_against_table,
     selection_table,
 )
 
@@ -125,6 +127,14 @@ def test_pseudo_labels_and_discovered_points_have_tables():
         "| pseudo-labels chosen by | 50 | 200 | 1,560 |", "|---|---|---|---|",
         "| KP-Conf | 6.00 | 8.00 |  |", "| all 1,560 |  |  | 9.00 |",
     ]  # fmt: skip
+    against = pd.DataFrame(
+        [("mining", 50, None, None, None), ("kp_conf", 50, -0.01, -0.02, 0.01), ("all", 1560, 0.02, 0.01, 0.03)],
+        columns=["criterion", "budget", "difference", "difference_low", "difference_high"],
+    )
+    assert selection_against_table(against).splitlines() == [
+        "| pseudo-labels chosen by | 50 | 1,560 |", "|---|---|---|",
+        "| KP-Conf | -1.00 (-2.00 to 1.00) |  |", "| all 1,560 |  | +2.00 (1.00 to 3.00) |",
+    ]  # fmt: skip
     budgets = pd.DataFrame([("animals", 1, 0.2, 0.4), ("animals", 1, 0.3, 0.6), ("animals", 40, 0.1, 0.2),
                             ("people", 1, 0.9, 0.9)], columns=["faces", "labels", "forward", "backward"])  # fmt: skip
     assert label_table(budgets, "animals").splitlines()[2:] == [
@@ -132,6 +142,16 @@ def test_pseudo_labels_and_discovered_points_have_tables():
     ]  # fmt: skip
     beside = pd.DataFrame({"run": ["few_shot", "few_shot"], "labels": [40, 40], "nme": [0.1, 0.2]})
     assert beside_table(beside).splitlines()[2:] == ["| few-shot only | 40 | 15.00 |"]
+
+
+def test_whole_animals_have_a_table_of_ap_over_all_categories():
+    tables = pd.DataFrame(
+        {"model": ["few_shot", "few_shot"], "category": ["all", "cat"], "instances": [120, 9], "ap": [0.5, 0.9],
+         "ap_low": [0.4, None], "ap_high": [0.6, None], "ap50": [0.8, 1.0], "ap75": [0.55, 1.0], "ar": [0.6, 1.0]}
+    )  # fmt: skip
+    assert precision_table(tables).splitlines()[2:] == [
+        "| few-shot only | 120 | 50.0 (40.0 to 60.0) | 80.0 | 55.0 | 60.0 |"
+    ]
 
 
 def test_what_is_finished_is_published_and_earlier_runs_keep_their_rows(tmp_path):

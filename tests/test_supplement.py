@@ -29,8 +29,13 @@ def test_a_sweep_is_the_runs_that_differ_in_one_setting(tmp_path):
         "meta_cskt_corrected": {"MINING": {"T_NEG": 0.2, "T_POS": 0.05}},
         "neg_5": {"MINING": {"T_NEG": 0.5, "T_POS": 0.05}},
         # made by a later version, which writes down an option that the others do not know and another notebook's steps
-        "neg_1": {"MINING": {"T_NEG": 0.1, "T_POS": 0.05}, "THREADS": 2, "DETERMINISTIC": False,
-                  "METHOD": {"DISTILL": 0.0}, "SELECTION": {"STEPS": 7}},
+        "neg_1": {
+            "MINING": {"T_NEG": 0.1, "T_POS": 0.05},
+            "THREADS": 2,
+            "DETERMINISTIC": False,
+            "METHOD": {"DISTILL": 0.0},
+            "SELECTION": {"STEPS": 7},
+        },
         "pos_1": {"MINING": {"T_NEG": 0.2, "T_POS": 0.01}},
         "both": {"MINING": {"T_NEG": 0.5, "T_POS": 0.01}},
         "same": {"MINING": {"T_NEG": 0.2, "T_POS": 0.05}},

@@ -89,6 +89,21 @@ class Annotations:
         """Return the same images with no landmark column: what unlabeled data may know."""
         return replace(self, table=self.table.drop(columns=landmark_columns(self.scheme), errors="ignore"))
 
+    def with_jittered_boxes(self, share: float, seed: int = 0) -> "Annotations":
+        """Return the same faces in boxes that tell less of where the face is (landmarks and `path` stay).
+
+        Args:
+            share: a box moves by up to this share of its sides either way, and grows or shrinks by a factor of up to
+                1 + share; each evenly distributed (the factor in its logarithm).
+            seed: of the draws.
+        """
+        rng = np.random.default_rng(seed)
+        boxes, sides = self.boxes, self.boxes[:, 2:]
+        factor = (1 + share) ** rng.uniform(-1, 1, (len(self), 1))
+        center = boxes[:, :2] + sides * (0.5 + share * rng.uniform(-1, 1, (len(self), 2)))
+        moved = np.concatenate([center - factor * sides / 2, factor * sides], axis=1)
+        return replace(self, table=self.table.assign(**dict(zip("xywh", moved.T, strict=True))))
+
     def convert(self, scheme: Scheme) -> "Annotations":
         """Return the same images in another scheme.
 
