@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -202,6 +202,29 @@ def cost(table: pd.DataFrame) -> dict[str, float]:
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         memory = torch.cuda.max_memory_allocated()
     return {"seconds_per_step": float((spent["seconds"] / spent["step"]).median()), "peak_memory": float(memory)}
+
+
+def step_seconds(stages: Mapping[str, tuple[Method, int]], rounds: int = 4, steps: int = 3) -> dict[str, float]:
+    """Time steps of several methods in turn: whatever else the machine does slows all of them alike.
+
+    Args:
+        stages: name -> method, and the step to begin with.
+        rounds: how often each has its turn; the first one, in which buffers are made, does not count.
+        steps: in a turn.
+
+    Returns:
+        Name -> seconds per step, the median over the rounds.
+    """
+    taken: dict[str, list[float]] = {name: [] for name in stages}
+    for turn in bar(range(rounds), desc="timing", unit="round"):
+        for name, (method, first) in stages.items():
+            begun = time.perf_counter()
+            for step in range(first + turn * steps, first + (turn + 1) * steps):
+                method.step(step, 1e-5, step_generator(0, step))
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            taken[name].append((time.perf_counter() - begun) / steps)
+    return {name: float(np.median(own[1:])) for name, own in taken.items()}
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:

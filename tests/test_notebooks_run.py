@@ -288,7 +288,11 @@ def test_the_baselines_are_held_against_meta_cskt_and_a_missing_one_is_a_gap(out
     cost = pd.read_csv(outputs / "baselines" / "cost.csv").set_index("run")
     assert cost.loc["meta_cskt_corrected", "to_corrected"] == 1.0
     assert cost.loc[list(BASELINES), ["seconds_per_step", "peak_memory_mib"]].gt(0).all(axis=None)
-    assert cost.loc["uda"].isna().all()
+    assert "uda" not in cost.index, "what has not run has no cost"
+    two = cost.loc[["meta_cskt_improved", "meta_cskt_improved, last stage"]]
+    assert two["steps"].iloc[1] == 2 * two["steps"].iloc[0]
+    expected = two["seconds"].sum() / cost.loc["meta_cskt_corrected", "seconds"]
+    assert two["to_corrected"].iloc[0] == pytest.approx(expected)
 
 
 def test_a_run_without_what_it_needs_says_which_run_to_make(tmp_path):

@@ -385,3 +385,19 @@ def test_the_cost_of_a_step_is_that_of_the_usual_one():
     cost = training.cost(table)
     assert cost["seconds_per_step"] == pytest.approx(0.2)
     assert 1e7 < cost["peak_memory"] < 1e11, "bytes"
+
+
+def test_methods_are_timed_in_turn_and_the_first_turn_does_not_count():
+    class Sleepy:
+        def __init__(self, seconds):
+            self.seconds, self.seen = seconds, []
+
+        def step(self, step, lr, generator):
+            self.seen.append(step)
+            time.sleep(0.2 if len(self.seen) == 1 else self.seconds)
+            return {}
+
+    quick, slow = Sleepy(0.001), Sleepy(0.01)
+    found = training.step_seconds({"quick": (quick, 0), "slow": (slow, 7)}, rounds=4, steps=2)
+    assert slow.seen == list(range(7, 15)) and quick.seen == list(range(8))
+    assert 0.001 <= found["quick"] < found["slow"] < 0.1
