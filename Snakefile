@@ -80,7 +80,7 @@ def needed(entry, wildcards):
     files = [summaries(setting, RUNS[run], wildcards.get("seed")) for setting, run in needs]
     for setting in filter(None, [wildcards.setting, entry.beside.get(wildcards.setting)]):
         shown = [run for run in runs(setting, PLAIN | PAPER) if run.grid in entry.shows and run is not entry]
-        files += [summaries(setting, run) for run in shown]
+        files += [summaries(setting, run, wildcards.get("seed")) for run in shown]
     return [file for file in sum(files, []) if not GAPS or os.path.exists(file)]
 
 

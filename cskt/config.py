@@ -114,6 +114,8 @@ DEFAULTS = {
         "STRONG": {"ROTATION": 60.0, "SCALE": 0.3, "SHIFT": 0.08, "FLIP": 0.5, "COLOR": 0.5, "CUTOUT": 3},
     },
     # --- training -------------------------------------------------------------------------------------------------
+    # the runs of the setting that mining and the methods start from; others for other labels (params/grids/budget.yaml)
+    "FROM": {"FEW_SHOT": "few_shot", "MINING": "mining"},
     "TRAIN_ON": "labeled",  # what 04_few_shot learns: labeled (section FEW_SHOT), or train: all labels (SUPERVISED)
     "HUMAN_MODEL": dict(_STEPS),
     "FEW_SHOT": dict(_STEPS),
@@ -160,7 +162,7 @@ DEFAULTS = {
         "DERANGEMENT": "fresh",  # whose points a face borrows: fresh in each batch, or fixed, as released
         "VGG": "",  # file of torchvision's VGG-16 weights; without it the human model's features stand in
         "RIDGE": 1e-4,  # regularization of the regression from points to landmarks
-        "BUDGETS": ["1", "5", "10", "40", "100", "500"],  # how many labels the regression learns from; all besides
+        "BUDGETS": ["1", "5", "10", "20", "40", "80", "100", "500"],  # how many labels the regression learns from; all besides
     },
     # --- mining ---------------------------------------------------------------------------------------------------
     "MINING": {
