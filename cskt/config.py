@@ -162,7 +162,16 @@ DEFAULTS = {
         "DERANGEMENT": "fresh",  # whose points a face borrows: fresh in each batch, or fixed, as released
         "VGG": "",  # file of torchvision's VGG-16 weights; without it the human model's features stand in
         "RIDGE": 1e-4,  # regularization of the regression from points to landmarks
-        "BUDGETS": ["1", "5", "10", "20", "40", "80", "100", "500"],  # how many labels the regression learns from; all besides
+        "BUDGETS": [
+            "1",
+            "5",
+            "10",
+            "20",
+            "40",
+            "80",
+            "100",
+            "500",
+        ],  # how many labels the regression learns from; all besides
     },
     # --- mining ---------------------------------------------------------------------------------------------------
     "MINING": {

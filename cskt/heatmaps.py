@@ -75,21 +75,38 @@ def decode_published(heatmaps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor
         landmarks in heatmap cells [B, L, 2], confidence [B, L]. A dead map (maximum <= 0) decodes to (-1, -1), next
         to the crop's corner, as released.
     """
-    cells, peak = _quarters(heatmaps)
-    return torch.stack(tuple(torch.where(peak > 0, cells, -1.0)), dim=-1), peak
+    landmarks, peak = _quarters(heatmaps)
+    return landmarks.masked_fill_(~(peak > 0)[..., None], -1.0), peak
 
 
 def decode_quarter(heatmaps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Read heatmaps as AP-10K's benchmark does: as `decode_published`, and a dead map as any other."""
-    cells, peak = _quarters(heatmaps)
-    return torch.stack(tuple(cells), dim=-1), peak
+    return _quarters(heatmaps)
 
 
 def _quarters(heatmaps):
-    """Each maximum's cell, moved by a quarter towards the higher neighbors [2, B, L], and its value [B, L]."""
+    """Each maximum's cell, moved by a quarter towards the higher neighbors [B, L, 2], and its value [B, L]."""
+    if heatmaps.device.type == "cpu" and heatmaps.dtype in (torch.float32, torch.float64):
+        return _quarters_on_cpu(heatmaps)
     place, peak, (before, _, after), inside = _around_peak(heatmaps)
     cells = place.to(heatmaps.dtype)
-    return torch.where(inside.all(dim=0), cells + (after - before).sign() / 4, cells), peak
+    cells = torch.where(inside.all(dim=0), cells + (after - before).sign() / 4, cells)
+    return torch.stack(tuple(cells), dim=-1), peak
+
+
+def _quarters_on_cpu(heatmaps):
+    """The same by numpy, whose small operations take half the time of torch's."""
+    *many, height, width = heatmaps.shape
+    maps = heatmaps.detach().numpy().reshape(-1, height * width)
+    cell = maps.argmax(axis=1)
+    row, column = np.divmod(cell, width)
+    flat, at = maps.reshape(-1), np.arange(0, maps.size, height * width) + cell
+    inside = (column > 0) & (column < width - 1) & (row > 0) & (row < height - 1)
+    cells = np.empty((len(maps), 2), maps.dtype)
+    for axis, (place, step) in enumerate(((column, 1), (row, width))):
+        step = inside * step
+        cells[:, axis] = place + np.sign(flat.take(at + step) - flat.take(at - step)) / 4
+    return torch.from_numpy(cells).view(*many, 2), torch.from_numpy(flat.take(at)).view(many)
 
 
 def round_published(landmarks_image: torch.Tensor) -> torch.Tensor:

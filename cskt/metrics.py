@@ -25,12 +25,7 @@ def landmark_errors(pred: np.ndarray, true: np.ndarray, norm: np.ndarray) -> np.
     Raises:
         ValueError: shapes differ, a norm is not positive, or an annotated landmark has no finite prediction.
     """
-    if pred.shape != true.shape or norm.shape != true.shape[:1]:
-        raise ValueError(
-            f"expected pred and true [N, L, 2] and norm [N], found {pred.shape}, {true.shape}, {norm.shape}"
-        )
-    if not (norm > 0).all():
-        raise ValueError(f"expected positive norms, found {norm[~(norm > 0)][0]} for image {np.argmin(norm > 0)}")
+    _check(pred, true, norm)
     # from `true`, not from the distance: a NaN prediction must surface, not be skipped
     annotated = ~np.isnan(true).any(axis=-1)
     lost = annotated & ~np.isfinite(pred).all(axis=-1)
@@ -59,6 +54,12 @@ def nme(pred: np.ndarray, true: np.ndarray, norm: np.ndarray) -> np.ndarray:
         >>> float(nme(true + [3.0, 4.0], true, norm=np.array([50.0]))[0])
         0.1
     """
+    _check(pred, true, norm)
+    away = pred - true
+    whole = np.sqrt(np.einsum("nlk,nlk->nl", away, away)).sum(axis=1)
+    # finite where every landmark is annotated and predicted, as in mining: a third of the time
+    if np.isfinite(whole).all():
+        return whole / (norm * true.shape[1])
     errors = landmark_errors(pred, true, norm)
     annotated = ~np.isnan(errors)
     count = annotated.sum(axis=1)
@@ -306,3 +307,12 @@ def _differences(errors_a: np.ndarray, errors_b: np.ndarray) -> np.ndarray:
     if np.shape(errors_a) != np.shape(errors_b) or (np.isnan(errors_a) != np.isnan(errors_b)).any():
         raise ValueError("paired errors must be of the same images in the same order")
     return _annotated(np.asarray(errors_a) - np.asarray(errors_b))
+
+
+def _check(pred, true, norm) -> None:
+    if pred.shape != true.shape or norm.shape != true.shape[:1]:
+        raise ValueError(
+            f"expected pred and true [N, L, 2] and norm [N], found {pred.shape}, {true.shape}, {norm.shape}"
+        )
+    if not (norm > 0).all():
+        raise ValueError(f"expected positive norms, found {norm[~(norm > 0)][0]} for image {np.argmin(norm > 0)}")

@@ -160,7 +160,8 @@ def machine(seconds: float = 1.0) -> Machine:
     image, weight = (x.to(memory_format=torch.channels_last) for x in (image, weight))
     half = [x.bfloat16() for x in (a, b, image, weight)]
     runs = {
-        "read": lambda: maps.sum(),
+        "sum": lambda: maps.sum(),
+        "argmax": lambda: maps.numpy().argmax(axis=1),  # reads as much, at times quicker than torch's sum
         "write": lambda: maps.fill_(1.0),
         "matmul": lambda: a @ b,
         "matmul_bf16": lambda: half[0] @ half[1],
@@ -170,8 +171,9 @@ def machine(seconds: float = 1.0) -> Machine:
     products, convolutions = 2 * 1024**3, 2 * 9 * 128**2 * 64**2 * 4
     work = {"read": maps.nbytes, "write": maps.nbytes, "matmul": products, "matmul_bf16": products,
             "conv": convolutions, "conv_bf16": convolutions}  # fmt: skip
-    times = race(runs, seconds, least=5)
-    return Machine(**{name: work[name] / min(times[name]) for name in runs})
+    best = {name: min(taken) for name, taken in race(runs, seconds, least=5).items()}
+    best["read"] = min(best.pop("sum"), best.pop("argmax"))
+    return Machine(**{name: work[name] / best[name] for name in work})
 
 
 def anonymous_memory() -> int:
