@@ -102,9 +102,14 @@ class Cluster:
         self.ask("scancel", "-u", str(os.getuid()))
         for name in NODES:
             self.kill_node(name)
-        for daemon in self.daemons.values():
+        # the last one started first: Snakemake waits for jobs of a controller that is gone
+        for daemon in reversed(self.daemons.values()):
             daemon.terminate()
-            daemon.wait()
+            try:
+                daemon.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+                daemon.wait()
         shutil.rmtree(self.home, ignore_errors=True)
 
     def start_node(self, name: str) -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from cskt.speed import growth, results, stages, timing
+from cskt.speed import growth, peers, results, stages, timing
 from cskt.speed.material import largest, noisy_heatmaps, plain
 from cskt.speed.timing import Contender, Machine
 
@@ -122,3 +122,16 @@ def test_time_per_item_does_not_grow_with_the_table():
     assert (found["memory"] < 20e6).all()
     seconds = found.groupby("size")["seconds"].min()
     assert seconds[5_000] < 3 * seconds[50]
+
+
+def test_a_library_that_cannot_be_loaded_is_left_out_and_said(monkeypatch, capsys):
+    monkeypatch.setattr(peers, "missing", list)
+    found = []
+
+    def broken():
+        raise KeyError("numkong")
+
+    peers._add(found, "some", "Some", broken)
+    peers._add(found, "other", "Other", lambda: lambda: 1)
+    assert [contender.name for contender in found] == ["Other"]
+    assert "Some is left out: it cannot be loaded (KeyError: 'numkong')" in "".join(capsys.readouterr())

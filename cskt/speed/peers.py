@@ -46,47 +46,35 @@ def missing() -> list[str]:
     return [name for name in names if importlib.util.find_spec(name) is None]
 
 
+def _add(found: list[Contender], package: str, name: str, make: Callable[[], Callable]) -> None:
+    """Add a function of another library, unless that is not installed, or cannot be loaded, which is said."""
+    if package in missing():
+        return
+    try:
+        found.append(Contender(name, "peer", make()))
+    except Exception as error:  # whatever another library's imports raise is no reason to measure nothing
+        say(f"{name} is left out: it cannot be loaded ({type(error).__name__}: {error})")
+
+
 def decoders(heatmaps: torch.Tensor, subpixel: bool) -> list[Contender]:
     """Landmarks in cells of maps [B, L, H, W]: the decoders that find whole and quarter cells, or finer ones."""
-    absent, found = missing(), []
-
-    def add(package: str, name: str, make: Callable[[], Callable]) -> None:
-        if package in absent:
-            return
-        try:
-            found.append(Contender(name, "peer", make()))
-        except (ImportError, AttributeError) as error:
-            say(f"{name} is left out: it cannot be loaded ({error})")
-
+    found: list[Contender] = []
     if subpixel:
-        add("kornia", "kornia spatial_expectation2d", lambda: _kornia_expectation(heatmaps))
-        add("mmpose", "mmpose DARK", lambda: _mmpose(heatmaps, dark=True))
-        if "kornia" not in absent:
-            add("lightning_pose", "Lightning Pose", lambda: _lightning_pose(heatmaps))
+        _add(found, "kornia", "kornia spatial_expectation2d", lambda: _kornia_expectation(heatmaps))
+        _add(found, "mmpose", "mmpose DARK", lambda: _mmpose(heatmaps, dark=True))
+        if "kornia" not in missing():
+            _add(found, "lightning_pose", "Lightning Pose", lambda: _lightning_pose(heatmaps))
     else:
-        add("mmpose", "mmpose", lambda: _mmpose(heatmaps, dark=False))
-        add("deeplabcut", "DeepLabCut", lambda: _deeplabcut(heatmaps))
+        _add(found, "mmpose", "mmpose", lambda: _mmpose(heatmaps, dark=False))
+        _add(found, "deeplabcut", "DeepLabCut", lambda: _deeplabcut(heatmaps))
     return found
 
 
 def encoders(landmarks: torch.Tensor, size: int) -> list[Contender]:
     """Heatmaps of landmarks [B, L, 2] in cells."""
-    absent, found = missing(), []
-    if "kornia" not in absent:
-        from kornia.geometry.subpix import render_gaussian2d
-
-        mean, std = landmarks.flatten(0, 1), torch.ones(landmarks.shape[0] * landmarks.shape[1], 2)
-        found.append(Contender("kornia", "peer", lambda: render_gaussian2d(mean, std, (size, size))))
-    if "mmpose" not in absent:
-        with _bare("mmpose", "codecs"):
-            utils = importlib.import_module("mmpose.codecs.utils")
-        points, seen = landmarks.numpy(), np.ones(landmarks.shape[:2], np.float32)
-
-        def mmpose():
-            for one, visible in zip(points, seen, strict=True):
-                utils.generate_gaussian_heatmaps((size, size), one[None], visible[None], sigma=1.0)
-
-        found.append(Contender("mmpose", "peer", mmpose))
+    found: list[Contender] = []
+    _add(found, "kornia", "kornia", lambda: _kornia_gaussians(landmarks, size))
+    _add(found, "mmpose", "mmpose", lambda: _mmpose_gaussians(landmarks, size))
     return found
 
 
@@ -108,22 +96,7 @@ def croppers(files: list[Path], boxes: np.ndarray, size: int) -> list[Contender]
         ]
 
     found = [Contender("torchvision v2", "peer", torchvision)]
-    if "albumentations" not in missing():
-        import albumentations
-        import cv2
-
-        def run():
-            crops = []
-            for file, (x, y, length) in zip(files, places, strict=True):
-                crop = albumentations.Compose([
-                    albumentations.Crop(max(x, 0), max(y, 0), x + length, y + length, pad_if_needed=True),
-                    albumentations.Resize(size, size),
-                ])  # fmt: skip
-                found = crop(image=cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB))["image"]
-                crops.append(torch.from_numpy(found).permute(2, 0, 1))
-            return crops
-
-        found.append(Contender("albumentations", "peer", run))
+    _add(found, "albumentations", "albumentations", lambda: _albumentations_crops(files, places, size))
     return found
 
 
@@ -135,25 +108,67 @@ def augmenters(crops: torch.Tensor) -> list[Contender]:
     one = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.RandomAffine(60, (0.08, 0.08), (0.77, 1.3)),
                       v2.RandomHorizontalFlip(0.5), v2.ColorJitter(0.2, 0.5, 0.5, 0.05)])  # fmt: skip
     found = [Contender("torchvision v2", "peer", lambda: [one(image) for image in images])]
-    absent = missing()
-    if "kornia" not in absent:
-        from kornia import augmentation
-
-        batch = augmentation.AugmentationSequential(
-            augmentation.RandomAffine(60, (0.08, 0.08), (0.77, 1.3), p=1.0), augmentation.RandomHorizontalFlip(p=0.5),
-            augmentation.ColorJitter(0.2, 0.5, 0.5, 0.05, p=1.0), data_keys=["input"],
-        )  # fmt: skip
-        found.append(Contender("kornia", "peer", lambda: batch(images.float().div(255))))
-    if "albumentations" not in absent:
-        import albumentations
-
-        single = albumentations.Compose([
-            albumentations.Affine(scale=(0.77, 1.3), translate_percent=0.08, rotate=(-60, 60), p=1.0),
-            albumentations.HorizontalFlip(p=0.5), albumentations.ColorJitter(0.2, 0.5, 0.5, 0.05, p=1.0),
-        ])  # fmt: skip
-        arrays = list(crops.numpy())
-        found.append(Contender("albumentations", "peer", lambda: [single(image=image) for image in arrays]))
+    _add(found, "kornia", "kornia", lambda: _kornia_views(images))
+    _add(found, "albumentations", "albumentations", lambda: _albumentations_views(crops))
     return found
+
+
+def _kornia_gaussians(landmarks, size):
+    from kornia.geometry.subpix import render_gaussian2d
+
+    mean, std = landmarks.flatten(0, 1), torch.ones(landmarks.shape[0] * landmarks.shape[1], 2)
+    return lambda: render_gaussian2d(mean, std, (size, size))
+
+
+def _mmpose_gaussians(landmarks, size):
+    with _bare("mmpose", "codecs"):
+        utils = importlib.import_module("mmpose.codecs.utils")
+    points, seen = landmarks.numpy(), np.ones(landmarks.shape[:2], np.float32)
+
+    def run():
+        for one, visible in zip(points, seen, strict=True):
+            utils.generate_gaussian_heatmaps((size, size), one[None], visible[None], sigma=1.0)
+
+    return run
+
+
+def _albumentations_crops(files, places, size):
+    import albumentations
+    import cv2
+
+    def run():
+        crops = []
+        for file, (x, y, length) in zip(files, places, strict=True):
+            crop = albumentations.Compose([
+                albumentations.Crop(max(x, 0), max(y, 0), x + length, y + length, pad_if_needed=True),
+                albumentations.Resize(size, size),
+            ])  # fmt: skip
+            found = crop(image=cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB))["image"]
+            crops.append(torch.from_numpy(found).permute(2, 0, 1))
+        return crops
+
+    return run
+
+
+def _kornia_views(images):
+    from kornia import augmentation
+
+    batch = augmentation.AugmentationSequential(
+        augmentation.RandomAffine(60, (0.08, 0.08), (0.77, 1.3), p=1.0), augmentation.RandomHorizontalFlip(p=0.5),
+        augmentation.ColorJitter(0.2, 0.5, 0.5, 0.05, p=1.0), data_keys=["input"],
+    )  # fmt: skip
+    return lambda: batch(images.float().div(255))
+
+
+def _albumentations_views(crops):
+    import albumentations
+
+    single = albumentations.Compose([
+        albumentations.Affine(scale=(0.77, 1.3), translate_percent=0.08, rotate=(-60, 60), p=1.0),
+        albumentations.HorizontalFlip(p=0.5), albumentations.ColorJitter(0.2, 0.5, 0.5, 0.05, p=1.0),
+    ])  # fmt: skip
+    arrays = list(crops.numpy())
+    return lambda: [single(image=image) for image in arrays]
 
 
 def _kornia_expectation(heatmaps):
