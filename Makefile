@@ -9,6 +9,7 @@
 #                  renews docs/results/performance* and the table in README.md   THREADS=1
 # make test-browser  the demos in a real headless Chromium, through JupyterLab and Voila; screenshots in outputs/browser/
 # make demo        the single-image demo as a web app on this machine alone   DEMO=demo_animal (or demo_horse)
+#                  CHECKPOINT=adapted/checkpoint.pt: a detector of your own; those below outputs/own/ are offered anyway
 # make lint        what the pre-commit hooks check
 # make lab         JupyterLab in this folder
 # make tour        draw the pictures of README.md anew, from the zoo's finished runs
@@ -28,6 +29,7 @@ GPU ?= 1
 PYTHON ?= python3
 THREADS ?= 1
 DEMO ?= demo_animal
+CHECKPOINT ?=
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -92,7 +94,7 @@ test-browser: $(READY)
 	MPLBACKEND=agg $(BIN)/pytest -m browser tests/test_browser.py
 
 demo: $(READY)
-	$(BIN)/voila notebooks/$(DEMO).ipynb --Voila.config_file_paths=profiles/voila
+	CSKT_CHECKPOINT='$(CHECKPOINT)' $(BIN)/voila notebooks/$(DEMO).ipynb --Voila.config_file_paths=profiles/voila
 
 lint: $(READY)
 	$(BIN)/ruff check

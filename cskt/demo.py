@@ -37,6 +37,7 @@ from cskt.settings import Setting
 from cskt.species import family_of
 
 DRAWN = 24  # samples that are drawn where no data set is at hand
+OWN = "own"  # the setting of adaptations, params/own.yaml
 LARGEST = 1600  # longer side of the picture that goes to the browser, and of the drawn one, pixels
 QUICKEST = ".venv/bin/snakemake --cores 1 outputs/zoo/few_shot/seed0/summary.json"
 _EDGE = np.array([0.5, 0.5, 0.0, 0.0])  # from pixel centers to pixel edges, of a box
@@ -70,29 +71,56 @@ class Checkpoint:
     cfg: CfgNode
 
 
-def find_checkpoints(outputs: Path, cfgs: Iterable[CfgNode], own: Iterable[str | Path] = ()) -> list[Checkpoint]:
-    """All networks that finished runs of some settings have left, the paper's methods first.
+def find_checkpoints(
+    outputs: Path, cfgs: Iterable[CfgNode], own: Iterable[str | Path] = ()
+) -> tuple[list[Checkpoint], list[str]]:
+    """All networks that finished runs and adaptations have left, of a setting the paper's methods first.
 
     Args:
-        outputs: the folder that holds one folder per setting.
+        outputs: the folder that holds one folder per setting; adaptations lie in that of the setting "own".
         cfgs: the settings, in the order wanted.
-        own: further checkpoint files.
+        own: further checkpoint files, or folders that hold a checkpoint.pt; they come first.
+
+    Returns:
+        The networks, none of them opened yet; and for each file that cannot be offered a line that says why.
     """
     cfgs = list(cfgs)
-    found = [Checkpoint(f"{Path(path).parent.name}/{Path(path).name}", Path(path), "", cfgs[0]) for path in own]
+    found, left_out = [], []
+    for path in map(Path, own):
+        path = path / "checkpoint.pt" if path.is_dir() else path
+        if path.is_file():
+            found.append(Checkpoint(f"{path.parent.name}/{path.name}", path, "", cfgs[0]))
+        else:
+            left_out.append(f"{path}: no such checkpoint")
     first = ("meta_cskt_improved", "meta_cskt_corrected", "meta_cskt_published", "few_shot", "supervised")
     order = {run: n for n, run in enumerate(dict.fromkeys([*first, *NAMES]))}
-    for cfg in cfgs:
-        folder = outputs / cfg.SETTING
-        done = []
-        for path in [*folder.glob("*/checkpoint.pt"), *folder.glob("*/seed*/checkpoint.pt")]:
-            if (path.parent / "summary.json").is_file():
-                summary = json.loads((path.parent / "summary.json").read_text())
-                done.append((order.get(summary["run"], len(order)), summary["run"], summary["seed"], path))
-        for _, run, seed, path in sorted(done):
-            label = f"{cfg.SETTING}: {NAMES.get(run, run)}{f', seed {seed}' if path.parent.name != run else ''}"
-            found.append(Checkpoint(label, path, cfg.SETTING, cfg))
-    return found
+    settings = {cfg.SETTING: cfg for cfg in cfgs}
+    for setting in dict.fromkeys([*settings, OWN]):
+        cfg, done = settings.get(setting, cfgs[0]), []
+        for path in [*(outputs / setting).glob("*/checkpoint.pt"), *(outputs / setting).glob("*/seed*/checkpoint.pt")]:
+            summary = path.parent / "summary.json"
+            if summary.is_file() and path not in [one.path for one in found]:
+                try:
+                    run, seed, name = _told_of(summary)
+                except DataError as error:
+                    left_out.append(str(error))
+                    continue
+                its = setting if run and setting in settings else ""
+                done.append((order.get(run, len(order)), run, seed, Checkpoint(f"{setting}: {name}", path, its, cfg)))
+        found += [checkpoint for *_, checkpoint in sorted(done, key=lambda one: one[:3])]
+    return found, left_out
+
+
+def _told_of(summary: Path) -> tuple[str, int, str]:
+    """The run, its seed and what to call it, of a run's summary.json; of an adaptation, which is no run, ""."""
+    try:
+        content = json.loads(summary.read_text(encoding="utf-8"))
+        if "run" not in content and "stage" in content:
+            return "", 0, f"{summary.parent.name}, from {int(content['labels'])} labels"
+        run, seed = str(content["run"]), int(content["seed"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{summary}: damaged ({type(error).__name__}: {error})") from error
+    return run, seed, f"{NAMES.get(run, run)}{f', seed {seed}' if summary.parent.name != run else ''}"
 
 
 def how_to_get_one(cfg: CfgNode) -> str:
@@ -409,8 +437,15 @@ def open_sample(faces: Annotations, name: str) -> tuple[Image.Image, Annotations
 
 
 def load(checkpoint: Checkpoint, device: torch.device) -> LandmarkNet:
-    """The network of a checkpoint on a device, in evaluation mode."""
-    return checkpoints.load(checkpoint.path).to(device).eval()
+    """The network of a checkpoint on a device, in evaluation mode.
+
+    Raises:
+        DataError: it cannot be read, or its landmarks are of no known scheme.
+    """
+    net = checkpoints.load(checkpoint.path)
+    if net.spec["scheme"] not in SCHEMES:
+        raise DataError(f"{checkpoint.path}: nothing tells its landmark scheme {net.spec['scheme']!r}")
+    return net.to(device).eval()
 
 
 def landmark_names(net: LandmarkNet) -> tuple[str, ...]:

@@ -5,10 +5,12 @@ what it said is kept, and sliders, overlays and files use that.
 """
 
 import io
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 
 import ipywidgets as w
@@ -25,6 +27,7 @@ from cskt.models import LandmarkNet, pick_device, pick_precision
 from cskt.web import Transfer
 
 _KEPT = 16  # looks that are kept
+CHECKPOINT = "CSKT_CHECKPOINT"  # environment variable: a network of one's own (make demo CHECKPOINT=...)
 _WIDE = {"width": "100%"}
 _NO_OTHER = "– none –"
 _OVERLAYS = {"mirror image": "flip consistency (mirror image)", "human model": "human model", "truth": "true landmarks"}
@@ -39,7 +42,8 @@ class DemoApp:
             are drawn into it if no data is at hand.
         beside: names of further settings (files of params/) whose images and networks are offered too, where they are.
         species: of samples from the other settings; empty: of all.
-        checkpoints: files of networks of one's own.
+        checkpoints: files of networks of one's own, offered first; so is the one that the environment variable
+            CSKT_CHECKPOINT names. Adaptations below outputs/own/ are offered anyway.
 
     Attributes:
         view: the widget to show.
@@ -57,7 +61,8 @@ class DemoApp:
         self.cfgs = [cfg, *(config.load(f"params/{name}.yaml") for name in beside if name != cfg.SETTING)]
         self.folder = config.resolve(run_dir)
         self.outputs = self.folder.parents[1]
-        self.own = [config.resolve(path) for path in checkpoints]
+        given = os.environ.get(CHECKPOINT, "")
+        self.own = [config.resolve(path) for path in [*([given] if given else []), *checkpoints]]
         self.device = pick_device(cfg.DEVICE)
         self.species = list(species)
         self.scene: Scene | None = None
@@ -67,15 +72,16 @@ class DemoApp:
         self._looks: OrderedDict[tuple, demo.Look] = OrderedDict()
         self._detector = None
         self._quiet = False
+        self._left_out: list[str] = []
         self.samples = self._find_samples()
         self._build()
-        self.look_again()
-        self._pick_setting()
+        self._safely(self.look_again)
+        self._safely(self._pick_setting)
 
     # --- widgets -----------------------------------------------------------------------------------------------------
 
     def _build(self) -> None:
-        self.message, self.advice = (w.HTML(layout=w.Layout(**_WIDE)) for _ in range(2))
+        self.message, self.advice, self.trouble = (w.HTML(layout=w.Layout(**_WIDE)) for _ in range(3))
         self.panels = [Panel(self._drawn, lambda kind, k=k: self._safely(self.save, k, kind)) for k in (0, 1)]
         self.transfer = Transfer(
             lambda name, content: self._safely(self.open_upload, name, content),
@@ -113,7 +119,8 @@ class DemoApp:
         self.t_neg = w.FloatSlider(value=self.shown.t_neg, description="T_neg", **how)
         for slider in (self.t_pos, self.t_neg):
             slider.observe(lambda _: self._safely(self._move_threshold), "value")
-        self.view = w.VBox([self.advice, self.message, w.HBox([self._side(), self._stage()], layout=w.Layout(**_WIDE))])
+        below = w.HBox([self._side(), self._stage()], layout=w.Layout(**_WIDE))
+        self.view = w.VBox([self.advice, self.trouble, self.message, below])
         self.view.add_class("cskt-demo")
 
     def _side(self) -> w.VBox:
@@ -205,17 +212,9 @@ class DemoApp:
         self._say(f"The detector is here and its checksum is right: {path.name}. Press Propose a box again.")
 
     def look_again(self) -> None:
-        """Look for trained networks, and offer them."""
-        found = demo.find_checkpoints(self.outputs, self.cfgs, self.own)
-        options = [(one.label, one) for one in found]
-        with self._silently():
-            for choice, none in zip(self.choices, ([], [(_NO_OTHER, "")]), strict=True):
-                before = choice.value.path if choice.value else None
-                choice.options = none + options
-                usual = "" if none else found[0] if found else None
-                choice.value = next((one for one in found if one.path == before), usual)
-        self.again.layout.display = "none" if found else ""
-        self._choose()
+        """Look for trained networks, and offer them; say which files cannot be."""
+        found, self._left_out = demo.find_checkpoints(self.outputs, self.cfgs, self.own)
+        self._offer(found)
 
     def save(self, panel: int, kind: str) -> None:
         """Hand a file to the browser: "csv", "json" or "picture"."""
@@ -288,8 +287,31 @@ class DemoApp:
             raise DataError("A box is four numbers in pixels: left, top, width, height")
         self.set_box(box)
 
+    def _offer(self, found: list[demo.Checkpoint]) -> None:
+        """Let a person choose among networks; the chosen ones stay so where they are among them."""
+        options = [(one.label, one) for one in found]
+        with self._silently():
+            for choice, none in zip(self.choices, ([], [(_NO_OTHER, "")]), strict=True):
+                before = choice.value.path if choice.value else None
+                choice.options = none + options
+                usual = "" if none else found[0] if found else None
+                choice.value = next((one for one in found if one.path == before), usual)
+        self.again.layout.display = "none" if found and not self._left_out else ""
+        lines = "".join(f"<li>{escape(line)}</li>" for line in self._left_out)
+        self.trouble.value = note_html(f"Left out:<ul>{lines}</ul>", "warning") if lines else ""
+        self._choose()
+
     def _choose(self) -> None:
         """Take the chosen networks: thresholds of the first one's setting, landmarks to choose a heatmap from."""
+        for choice in self.choices:
+            try:
+                if choice.value:
+                    self._net(choice.value)
+            except DataError as error:
+                self._left_out.append(str(error))
+                everyone = (one for _, one in self.choices[0].options)
+                self._offer([one for one in everyone if one.path != choice.value.path])
+                return
         first = self.choices[0].value
         self.advice.value = "" if first else note_html(demo.how_to_get_one(self.cfgs[0]), "warning")
         if not first:

@@ -190,15 +190,47 @@ def test_finished_networks_are_offered_the_papers_methods_first(tmp_path):
         if not run.startswith("stopped"):
             seed = int(run[-1]) if "seed" in run else 0
             files.write_json(folder / "summary.json", {"run": run.split("/")[0], "seed": seed})
-    found = demo.find_checkpoints(tmp_path, [cfg], [tmp_path / "adapted" / "checkpoint.pt"])
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "checkpoint.pt").write_bytes(b"")
+    found, left_out = demo.find_checkpoints(tmp_path, [cfg], [tmp_path / "mine" / "checkpoint.pt"])
     assert [one.label for one in found] == [
-        "adapted/checkpoint.pt",
+        "mine/checkpoint.pt",
         "zoo: Meta-CSKT, corrected, seed 0",
         "zoo: Meta-CSKT, corrected, seed 1",
         "zoo: few-shot only, seed 0",
         "zoo: human model, no animal label",
     ]
-    assert demo.find_checkpoints(tmp_path / "nowhere", [cfg]) == []
+    assert left_out == []
+    assert demo.find_checkpoints(tmp_path / "nowhere", [cfg]) == ([], [])
+
+
+def test_adaptations_are_offered_with_any_setting(tmp_path):
+    """Their summary.json is that of `adapt`, which names no run; a demo's folder beside them has no network."""
+    adapted = tmp_path / "own" / "adapted"
+    files.write_json(adapted / "summary.json", {"labels": 40, "unlabeled": 3002, "stage": "method"})
+    (adapted / "checkpoint.pt").write_bytes(b"")
+    files.write_json(tmp_path / "own" / "demo_own_data" / "summary.json", {"run": "demo_own_data", "seed": 0})
+    for name in ("zoo", "own"):
+        found, left_out = demo.find_checkpoints(tmp_path, [config.load(f"params/{name}.yaml")])
+        assert [(one.label, one.path, one.setting) for one in found] == [
+            ("own: adapted, from 40 labels", adapted / "checkpoint.pt", "")
+        ]
+        assert left_out == []
+    found, _ = demo.find_checkpoints(tmp_path, [config.load("params/zoo.yaml")], [adapted])
+    assert [one.label for one in found] == ["adapted/checkpoint.pt"], "named by hand it is offered once"
+
+
+@pytest.mark.parametrize("content", ['{"run": "few_sh', "[]", '{"seed": 0}', '{"run": "a", "seed": "first"}'])
+def test_a_run_with_a_damaged_summary_is_left_out_and_named(tmp_path, content):
+    for run in ("few_shot", "supervised"):
+        folder = tmp_path / "zoo" / run / "seed0"
+        files.write_json(folder / "summary.json", {"run": run, "seed": 0})
+        (folder / "checkpoint.pt").write_bytes(b"")
+    (tmp_path / "zoo" / "few_shot" / "seed0" / "summary.json").write_text(content)
+    found, left_out = demo.find_checkpoints(tmp_path, [config.load("params/zoo.yaml")], [tmp_path / "gone.pt"])
+    assert [one.path.parts[-3] for one in found] == ["supervised"]
+    assert left_out[0] == f"{tmp_path / 'gone.pt'}: no such checkpoint"
+    assert left_out[1].startswith(f"{tmp_path / 'zoo' / 'few_shot' / 'seed0' / 'summary.json'}: damaged (")
 
 
 def test_where_there_is_no_network_the_command_and_its_time_are_told():

@@ -2,6 +2,7 @@
 
 import gc
 import io
+import subprocess
 import time
 
 import numpy as np
@@ -10,6 +11,7 @@ from builders import few_shot, use_tiny_network, write_faces
 from PIL import Image
 
 from cskt import config, demo, files, proposals
+from cskt.errors import DataError
 from cskt.models import checkpoints
 
 pytest.importorskip("anywidget", reason="the demos need the extra `demo`")
@@ -239,6 +241,57 @@ def test_without_a_network_it_says_how_to_get_one_and_finds_it_later(home, tmp_p
     assert app.again.layout.display == "none"
     assert app.panels[0].seen is not None
     assert app.advice.value == ""
+
+
+def test_a_damaged_file_leaves_its_run_out_and_the_rest_works(home):
+    zoo = home / "outputs" / "zoo"
+    (zoo / "meta_cskt_corrected" / "seed0" / "checkpoint.pt").write_bytes(b"half a file")
+    (zoo / "few_shot" / "seed1").mkdir()
+    (zoo / "few_shot" / "seed1" / "checkpoint.pt").write_bytes(b"half a file")
+    (zoo / "few_shot" / "seed1" / "summary.json").write_text('{"run": "few_sh')
+    app = open_app(home)
+    assert [label for label, _ in app.choices[0].options] == ["zoo: few-shot only, seed 0"]
+    assert app.panels[0].seen is not None
+    assert "meta_cskt_corrected/seed0/checkpoint.pt: cannot be read as a checkpoint" in app.trouble.value
+    assert "few_shot/seed1/summary.json: damaged" in app.trouble.value
+    assert app.again.layout.display == "", "it may have been made whole in the meantime"
+    checkpoints.save(zoo / "meta_cskt_corrected" / "seed0" / "checkpoint.pt", few_shot())
+    (zoo / "few_shot" / "seed1" / "summary.json").unlink()
+    app.again.click()
+    assert app.trouble.value == ""
+    assert len(app.choices[0].options) == 2
+
+
+def test_a_damaged_network_that_is_chosen_is_left_out_and_the_former_results_are_not_shown_as_its(home):
+    app = open_app(home)
+    (home / "outputs" / "zoo" / "few_shot" / "seed0" / "checkpoint.pt").write_bytes(b"half a file")
+    before = app.panels[0].seen
+    app.choices[1].index = 2
+    assert app.choices[1].value == ""
+    assert "few_shot/seed0/checkpoint.pt: cannot be read" in app.trouble.value
+    assert app.panels[0].seen is before
+
+
+def test_a_sample_that_cannot_be_read_does_not_keep_the_demo_from_opening(home, monkeypatch):
+    def broken(*_):
+        raise DataError("cat_0.png: not a readable image")
+
+    monkeypatch.setattr(demo, "open_sample", broken)
+    app = open_app(home)
+    assert "not a readable image" in app.message.value
+    app.open_upload("dog.png", png())
+    assert app.panels[0].canvas.picture
+
+
+def test_a_detector_of_ones_own_is_named_by_the_environment(home, monkeypatch):
+    checkpoints.save(home / "adapted" / "checkpoint.pt", few_shot(seed=5))
+    monkeypatch.setenv("CSKT_CHECKPOINT", str(home / "adapted" / "checkpoint.pt"))
+    app = open_app(home)
+    assert app.choices[0].value.path == home / "adapted" / "checkpoint.pt"
+    assert app.panels[0].seen is not None
+    told = subprocess.run(["make", "-n", "demo", "CHECKPOINT=my dogs/checkpoint.pt"], capture_output=True, text=True,
+                          cwd=config.PROJECT, check=True).stdout  # fmt: skip
+    assert "CSKT_CHECKPOINT='my dogs/checkpoint.pt' .venv/bin/voila" in told
 
 
 def test_the_detector_is_downloaded_on_a_persons_word_only(app, home, monkeypatch):
