@@ -96,6 +96,7 @@ class DemoApp:
         self.box_text.observe(lambda change: self._safely(self._type_box, change["new"]), "value")
         self.annotated = self._button("Annotated box", self.take_annotated_box)
         self.whole = self._button("Whole picture", lambda: self.set_box([0, 0, *self._picture().size]))
+        self.clear = self._button("Clear box", self.clear_box)
         self.propose = self._button("Propose a box", self.propose_box)
         self.download = self._button("Download the detector", self.download_detector)
         self.download.layout.display = "none"
@@ -128,7 +129,8 @@ class DemoApp:
         parts = [
             _heading("1 Picture"), self.setting, self.sample, self.next, self.transfer,
             _heading("2 Face box: drag, or"),
-            w.HBox([self.annotated, self.whole, self.propose], layout=row), self.box_text, self.progress, self.download,
+            w.HBox([self.annotated, self.whole, self.propose, self.clear], layout=row), self.box_text,
+            self.progress, self.download,
             _heading("3 Network"), *self.choices, self.again,
             _heading("4 Show"), self.names, *self.overlays.values(), self.close, self.heatmap,
             _heading("5 Mining rule: thresholds"), self.t_pos, self.t_neg,
@@ -181,6 +183,13 @@ class DemoApp:
         if self._picture():
             self._say("")
             self._set_scene(replace(self.scene, box=np.array(list(box), dtype=float)))
+            self._look()
+
+    def clear_box(self) -> None:
+        """Take the face box away, and what was seen in it: another one can be drawn anywhere."""
+        if self._picture():
+            self._say("Drag a box around the face, or let one be proposed.")
+            self._set_scene(replace(self.scene, box=None))
             self._look()
 
     def propose_box(self) -> None:
@@ -277,6 +286,8 @@ class DemoApp:
     def _drawn(self, box: list[float]) -> None:
         if box:
             self._safely(self.set_box, box)
+        else:
+            self._safely(self.clear_box)
 
     def _type_box(self, text: str) -> None:
         try:

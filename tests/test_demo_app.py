@@ -87,6 +87,18 @@ def test_a_drawn_box_is_looked_at_once(app, looks):
     assert looks == [[10, 12, 50, 40], [11, 12, 50, 40]], "the former one is kept"
 
 
+@pytest.mark.parametrize("clear", [lambda app: app.clear.click(), lambda app: setattr(app.panels[0].canvas, "box", [])])
+def test_a_box_is_cleared_with_all_that_was_seen_in_it(app, looks, clear):
+    clear(app)
+    panel = app.panels[0]
+    assert (panel.canvas.box, panel.canvas.layers, panel.seen, app.box_text.value) == ([], [], None, "")
+    assert all(button.disabled for button in panel.buttons.values())
+    assert "Drag a box around the face" in app.message.value
+    panel.canvas.box = [10.0, 12.0, 50.0, 40.0]
+    assert looks == [[10, 12, 50, 40]]
+    assert app.message.value == ""
+
+
 def test_thresholds_change_the_verdict_and_ask_no_network(app, looks):
     seen = app.panels[0].seen
     app.t_neg.value = 0.0

@@ -24,7 +24,7 @@ class FaceCanvas(anywidget.AnyWidget):
         picture: JPEG of the part of the picture that is shown; empty: none.
         region: that part, x, y, w, h in pixel edges.
         size: width and height of the whole picture: a drawn box stays inside.
-        box: x, y, w, h, or empty; the browser writes it when the mouse is released.
+        box: x, y, w, h, or empty; the browser writes it when the mouse is released, and empties it on Escape.
         layers: each a dict of points [[x, y], ...], labels (texts, or empty), marker (o, X, s, ^), color and edge.
         links: thin lines [[x1, y1, x2, y2], ...].
         heat: PNG with transparency; empty: none.

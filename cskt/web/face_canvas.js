@@ -2,6 +2,7 @@
 // Places are image pixels with centers at the integers; a canvas begins at the edge of its first pixel: hence the 0.5.
 const GRIP = 9; // pixels of the screen around a corner
 const LEAST = 5; // a smaller drag is a click
+const MOST = 0.6; // of the shown part: a larger box is not moved but drawn anew; in the close view a square one fills 0.44
 const BOX = "#ffffff";
 
 async function decoded(bytes, type) {
@@ -30,7 +31,7 @@ function render({ model, el }) {
   canvas.className = "cskt-canvas";
   canvas.tabIndex = 0;
   canvas.setAttribute("role", "img");
-  canvas.setAttribute("aria-label", "Picture: drag to draw the face box; arrow keys move it, with Shift they resize it");
+  canvas.setAttribute("aria-label", "Picture: drag to draw the face box; arrow keys move it, with Shift they resize it, Escape clears it");
   el.appendChild(canvas);
   const context = canvas.getContext("2d");
   let picture = null;
@@ -151,6 +152,7 @@ function render({ model, el }) {
       picture: picture ? `${picture.width}x${picture.height}` : "",
       points: layers.map((layer) => layer.points.length).join(","),
       heat: heat ? "shown" : "",
+      box: JSON.stringify(box),
       view: JSON.stringify([left, top, scale]),
     });
   }
@@ -167,6 +169,14 @@ function render({ model, el }) {
 
   function inside([x, y], box) {
     return x >= box[0] && x <= box[0] + box[2] && y >= box[1] && y <= box[1] + box[3];
+  }
+
+  // whether a box can be moved by its inside: one that fills nearly all leaves no room for drawing another
+  function movable(at, box) {
+    const [left, top, width, height] = model.get("region");
+    const across = Math.min(box[0] + box[2], left + width) - Math.max(box[0], left);
+    const down = Math.min(box[1] + box[3], top + height) - Math.max(box[1], top);
+    return inside(at, box) && across * down < MOST * width * height;
   }
 
   function between([x1, y1], [x2, y2]) {
@@ -197,14 +207,14 @@ function render({ model, el }) {
     const box = model.get("box");
     const corner = box.length === 4 ? grabbed(event, box) : -1;
     if (corner >= 0) drag = { mode: "draw", start: corners(box)[3 - corner], from: event, box };
-    else if (box.length === 4 && inside(start, box)) drag = { mode: "move", start, from: event, box, was: box };
+    else if (box.length === 4 && movable(start, box)) drag = { mode: "move", start, from: event, box, was: box };
     else drag = { mode: "draw", start, from: event, box: [...start, 0, 0] };
   });
   canvas.addEventListener("pointermove", (event) => {
     if (!drag) {
       const box = model.get("box");
       const at = box.length === 4 ? grabbed(event, box) : -1;
-      const over = box.length === 4 && inside(toImage(event), box);
+      const over = box.length === 4 && movable(toImage(event), box);
       canvas.style.cursor = at >= 0 ? (at % 3 ? "nesw-resize" : "nwse-resize") : over ? "move" : "crosshair";
       return;
     }
@@ -224,6 +234,17 @@ function render({ model, el }) {
   canvas.addEventListener("pointerup", end);
   canvas.addEventListener("pointercancel", end);
   canvas.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && (drag || model.get("box").length)) {
+      event.preventDefault();
+      event.stopPropagation();
+      if (drag) drag = null;
+      else {
+        model.set("box", []);
+        model.save_changes();
+      }
+      draw();
+      return;
+    }
     const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     const box = model.get("box");
     if (!way || box.length !== 4) return;
