@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 from yacs.config import CfgNode
 
 from cskt import files, geometry, mining
@@ -38,10 +38,9 @@ from cskt.species import family_of
 
 DRAWN = 24  # samples that are drawn where no data set is at hand
 OWN = "own"  # the setting of adaptations, params/own.yaml
-LARGEST = 1600  # longer side of the picture that goes to the browser, and of the drawn one, pixels
+LARGEST = 1600  # longer side of the picture that goes to the browser, pixels
 QUICKEST = ".venv/bin/snakemake --cores 1 outputs/zoo/few_shot/seed0/summary.json"
 _EDGE = np.array([0.5, 0.5, 0.0, 0.0])  # from pixel centers to pixel edges, of a box
-_LINE = (255, 255, 255)
 HEAT = (230, 90, 0)  # of the heatmap over the picture
 VERDICTS = {
     "positive": ("positive", "gets a pseudo-label: human and animal model agree"),
@@ -385,49 +384,6 @@ def record(seen: Look, checkpoint: Checkpoint, size: tuple[int, int], t_pos: flo
         "t_neg": t_neg,
         "verdict": verdict(seen, t_pos, t_neg) or None,
     }
-
-
-def drawing(
-    picture: Image.Image, seen: Look, marks: Iterable[tuple[np.ndarray, tuple[str, str, str]]], landmark: str = ""
-) -> Image.Image:
-    """The picture with box, landmarks and heatmap drawn in, at most LARGEST pixels long.
-
-    Args:
-        picture: RGB, upright.
-        seen: what was found in it.
-        marks: landmarks in image pixels [n, 2] with marker, color and edge (as `galleries.MARKS`), drawn in this order.
-        landmark: whose heatmap to draw; "": none.
-    """
-    scale = min(1.0, LARGEST / max(picture.size))
-    canvas = picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.Resampling.LANCZOS)
-    # a point at (x, y) is half a pixel inside the edges that a drawing counts from
-    if landmark:
-        x, y, side, _ = (seen.square + _EDGE) * scale
-        veil = heat_picture(seen.heatmaps[seen.names.index(landmark)]).resize((max(1, round(side)),) * 2)
-        canvas.paste(veil, (round(x), round(y)), veil)
-    draw = ImageDraw.Draw(canvas)
-    x, y, w, h = (seen.box + _EDGE) * scale
-    radius = max(3.0, np.hypot(w, h) / 70)
-    draw.rectangle((x, y, x + w, y + h), outline=_LINE, width=max(1, round(radius / 2)))
-    for points, (marker, color, edge) in marks:
-        for px, py in (np.asarray(points) + 0.5) * scale:
-            if np.isfinite([px, py]).all():
-                _mark(draw, marker, px, py, radius, None if color == "none" else color, edge)
-    return canvas
-
-
-def _mark(draw, marker, x, y, r, color, edge) -> None:
-    width = max(1, round(r / 3))
-    if marker == "s":
-        draw.rectangle((x - r, y - r, x + r, y + r), fill=color, outline=edge, width=width)
-    elif marker == "^":
-        draw.polygon([(x, y - 1.2 * r), (x + 1.1 * r, y + 0.9 * r), (x - 1.1 * r, y + 0.9 * r)], color, edge, width)
-    elif marker == "X":
-        for thick, ink in ((width * 3 + 2, edge), (width * 3, color)):
-            draw.line((x - r, y - r, x + r, y + r), fill=ink, width=thick)
-            draw.line((x - r, y + r, x + r, y - r), fill=ink, width=thick)
-    else:
-        draw.ellipse((x - r, y - r, x + r, y + r), fill=color, outline=edge, width=width)
 
 
 def open_sample(faces: Annotations, name: str) -> tuple[Image.Image, Annotations]:

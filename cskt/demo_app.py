@@ -29,6 +29,7 @@ from cskt.web import Transfer
 _KEPT = 16  # looks that are kept
 CHECKPOINT = "CSKT_CHECKPOINT"  # environment variable: a network of one's own (make demo CHECKPOINT=...)
 _WIDE = {"width": "100%"}
+_LONG = 20_000_000  # pixels from which saving takes long enough to say so
 _NO_OTHER = "– none –"
 _OVERLAYS = {"mirror image": "flip consistency (mirror image)", "human model": "human model", "truth": "true landmarks"}
 
@@ -237,9 +238,13 @@ class DemoApp:
                                  self.scene.truth)  # fmt: skip
             self.transfer.offer(f"{stem}.json", files.json_text(record).encode(), "application/json")
         else:
+            width, height = self.scene.picture.size
+            if width * height > _LONG:
+                self._say(f"Saving {width * height / 1e6:.0f} million pixels ...")
             drawn = io.BytesIO()
-            self.panels[panel].drawing(self.scene, self.shown).save(drawn, format="JPEG", quality=92)
+            self.panels[panel].drawing(self.scene).save(drawn, format="JPEG", quality=92)
             self.transfer.offer(f"{stem}.jpg", drawn.getvalue(), "image/jpeg")
+            self._say("")
 
     # --- how it goes on ----------------------------------------------------------------------------------------------
 

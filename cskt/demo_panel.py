@@ -1,5 +1,6 @@
 """One network's side of the single-image demos: its picture, verdict, table and files."""
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -7,7 +8,7 @@ import ipywidgets as w
 import numpy as np
 from PIL import Image
 
-from cskt import demo, demo_texts
+from cskt import demo, demo_drawing, demo_texts
 from cskt.data.annotations import Annotations
 from cskt.galleries import MARKS
 from cskt.web import FaceCanvas
@@ -141,8 +142,9 @@ class Panel:
                   zip(self.seen.names, self.seen.confidence, strict=True)] if named else []  # fmt: skip
         return {"points": at[there].tolist(), "labels": labels, "marker": marker, "color": color, "edge": edge}
 
-    def drawing(self, scene: Scene, shown: Shown) -> Image.Image:
-        """The picture as it is shown, as a file."""
-        marks = [(at, MARKS[kind]) for kind, at in reversed(self.kinds(scene, shown).items())]
-        heated = shown.landmark if shown.landmark in self.seen.names else ""
-        return demo.drawing(scene.picture, self.seen, marks, heated)
+    def drawing(self, scene: Scene) -> Image.Image:
+        """What the canvas shows, at the full resolution of the picture."""
+        canvas = self.canvas
+        heat = Image.open(io.BytesIO(canvas.heat)) if canvas.heat else None
+        return demo_drawing.drawing(scene.picture, canvas.region, canvas.box, canvas.layers, canvas.links, heat,
+                                    canvas.heat_region)  # fmt: skip

@@ -14,7 +14,6 @@ from PIL import Image
 from cskt import config, demo, files, mining
 from cskt.__main__ import main
 from cskt.data.datasets import unlabeled_set
-from cskt.galleries import MARKS
 from cskt.landmarks import SCHEMES
 from cskt.models import LandmarkNet, checkpoints, pick_precision
 from cskt.predict import predict, score
@@ -144,20 +143,6 @@ def test_the_heatmaps_veil_is_thickest_at_the_peak():
     assert alpha[2, 5] == 210
     assert 0 < alpha[3, 5] < 210
     assert alpha[0, 0] == 0
-
-
-def test_marks_are_drawn_where_they_are(faces):
-    seen, _, _ = seen_of(faces, box=np.array([10.0, 10.0, 40.0, 40.0]))
-    black = Image.new("RGB", (90, 70))
-    drawn = np.asarray(demo.drawing(black, seen, [(np.array([[70.0, 30.0], [np.nan, 3.0]]), MARKS["mirror image"])]))
-    inked = drawn[:, 60:].any(axis=-1)
-    rows, columns = np.nonzero(inked)
-    assert abs(rows.mean() - 30) < 1
-    assert abs(columns.mean() + 60 - 70) < 1
-    assert drawn[10, 30].tolist() == [255, 255, 255], "the box's upper border"
-    heated = np.asarray(demo.drawing(black, seen, [], landmark="nose"))
-    assert heated[15:45, 15:45, 0].max() > 150
-    assert heated[:, 60:].max() == 0
 
 
 def test_the_record_has_every_number_and_is_strict_json(faces, tmp_path):

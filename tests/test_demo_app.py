@@ -16,6 +16,7 @@ from cskt.models import checkpoints
 
 pytest.importorskip("anywidget", reason="the demos need the extra `demo`")
 from cskt.demo_app import DemoApp
+from cskt.demo_panel import Scene
 from cskt.web import Transfer
 
 QUICK = 0.3  # seconds from a control to the picture
@@ -183,10 +184,38 @@ def test_controls_are_as_quick_on_a_photograph_of_twelve_million_pixels(app):
         app.open_upload("large.jpg", file.getvalue())
     app.set_box([1000, 800, 1500, 1400])
     for act in (lambda: setattr(app.overlays["mirror image"], "value", True), lambda: setattr(app.heatmap, "index", 3),
-                lambda: setattr(app.close, "value", True), lambda: setattr(app.close, "value", False)):  # fmt: skip
+                lambda: setattr(app.close, "value", True), lambda: setattr(app.close, "value", False),
+                app.panels[0].buttons["picture"].click):  # fmt: skip
         began = time.process_time()
         act()
         assert time.process_time() - began < QUICK
+
+
+@pytest.mark.slow
+def test_a_picture_of_sixty_million_pixels_is_saved_whole_and_a_note_says_that_it_takes_a_moment(
+    app, no_garbage, monkeypatch
+):
+    """Smooth, as photographs are at that size; the note answers at once, the file comes within twice the limit."""
+    offered, told = [], []
+    monkeypatch.setattr(app.transfer, "offer", lambda name, content, kind: offered.append(content))
+    noise = np.random.default_rng(0).integers(0, 255, (150, 200, 3), np.uint8)
+    large = Image.fromarray(noise).resize((8800, 6700), Image.Resampling.BICUBIC)
+    app._open(Scene("large.jpg", large))
+    app.set_box([2000, 1500, 4000, 3600])
+    app.overlays["mirror image"].value = True
+    app.heatmap.index = 3
+    app.message.observe(lambda change: told.append((change["new"], time.process_time())), "value")
+    seconds = []
+    for _ in range(3):
+        told.clear()
+        began = time.process_time()
+        app.panels[0].buttons["picture"].click()
+        seconds.append(time.process_time() - began)
+        assert "Saving 59 million pixels" in told[0][0]
+        assert told[0][1] - began < QUICK
+        assert app.message.value == ""
+    assert min(seconds) < 2 * QUICK, seconds
+    assert Image.open(io.BytesIO(offered[0])).size == (8800, 6700)
 
 
 def test_an_upload_waits_for_its_box_and_has_no_error(app):
@@ -233,7 +262,24 @@ def test_files_are_those_of_the_panel(app, monkeypatch):
     names, contents, _ = zip(*offered, strict=True)
     assert list(names) == [f"cat_0_few_shot_seed0.{end}" for end in ("csv", "json", "jpg")]
     assert contents[0].decode() == demo.csv_text(app.panels[1].seen)
-    assert Image.open(io.BytesIO(contents[2])).size == (90, 70)
+    assert Image.open(io.BytesIO(contents[2])).size == (900, 700)
+
+
+def test_the_saved_picture_is_what_the_canvas_shows(app, monkeypatch):
+    offered = []
+    monkeypatch.setattr(app.transfer, "offer", lambda name, content, kind: offered.append(content))
+    save = app.panels[0].buttons["picture"].click
+    acts = (save, lambda: setattr(app.names, "value", False), save,
+            lambda: setattr(app.overlays["mirror image"], "value", True), save,
+            lambda: setattr(app.heatmap, "value", "nose"), save,
+            lambda: setattr(app.close, "value", True), save)  # fmt: skip
+    for act in acts:
+        act()
+    pictures = [Image.open(io.BytesIO(content)).convert("RGB") for content in offered]
+    assert [picture.size for picture in pictures] == [(900, 700)] * 4 + [(61 * 15, 57 * 15)], "the face alone, larger"
+    plain = [np.asarray(picture).astype(int) for picture in pictures[:4]]
+    for before, after, what in zip(plain, plain[1:], ("names", "flip consistency", "heatmap"), strict=False):
+        assert (np.abs(before - after).max(axis=-1) > 100).sum() > 300, what
 
 
 def test_the_next_sample_begins_anew_after_the_last(app):

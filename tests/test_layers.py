@@ -28,7 +28,7 @@ FLOORS = {
     **dict.fromkeys(("explorer", "figures_ablation", "figures_confusion", "figures_explorer", "figures_print"), 7),
     **dict.fromkeys(("figures_neighbours", "pages", "paper", "report", "rerun", "sheets"), 7),
     "demo": 7,
-    "demo_texts": 8,
+    **dict.fromkeys(("demo_drawing", "demo_texts"), 8),
     **dict.fromkeys(("adapt", "explorer_panel", "figures_paper", "figures_supplement", "speed", "supplement"), 8),
     **dict.fromkeys(("demo_panel", "own_commands", "tour"), 9),
     "demo_app": 10,
