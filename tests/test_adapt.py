@@ -18,7 +18,7 @@ from cskt import adapt, config
 from cskt.__main__ import main
 from cskt.adapt import job as job_module
 from cskt.adapt.prepare import _folds
-from cskt.adapt.results import choose_next, committee_disagreement
+from cskt.adapt.results import _gain, _warning, choose_next, committee_disagreement
 from cskt.data.labels import read_labels
 from cskt.errors import DataError
 from cskt.landmarks import SCHEMES
@@ -220,6 +220,35 @@ def test_the_next_pictures_disagree_most_and_do_not_look_alike():
     assert choose_next(data, apart, 6).tolist() == [1, 5, 2, 0, 3]
 
 
+# --- what the report says
+
+
+def of_runs(**errors):
+    """A scores table of runs with these errors, an image each."""
+    return pd.concat([pd.DataFrame({"run": run, "image": [f"{k}.png" for k in range(len(own))], "nme": own})
+                      for run, own in errors.items()])  # fmt: skip
+
+
+def test_what_the_unlabeled_pictures_did_is_said_with_its_direction():
+    assert "raised the error by 0.50 points (95 % interval -0.20 to 1.00," in _gain(-0.5, -1.0, 0.2, 0.1)
+    assert "lowered the error by 0.50 points (95 % interval -0.20 to 1.00," in _gain(0.5, -0.2, 1.0, 0.1)
+    for nothing in (0.001, -0.001, 0.0):
+        told = _gain(nothing, -0.001, 0.001, 0.9)
+        assert "left the error as it was (95 % interval 0.00 to 0.00," in told
+
+
+def test_a_detector_that_does_not_beat_the_mean_shape_is_warned_of():
+    mean = np.linspace(0.1, 0.2, 20)
+    worse = _warning(of_runs(mean_shape=mean, few_shot=mean, method=2 * mean), "method")
+    assert "**Warning: do not trust this detector. Its error, 30.00 %, is above that of the mean shape" in worse
+    assert "without looking at the picture, 15.00 %.**" in worse
+    assert "is above" in _warning(of_runs(mean_shape=mean, method=mean), "method"), "no better is not better"
+    sometimes = np.where(np.arange(20) % 2, 0.5 * mean, 1.45 * mean)
+    assert "is not surely below" in _warning(of_runs(mean_shape=mean, method=sometimes), "method")
+    assert _warning(of_runs(mean_shape=mean, method=0.7 * mean), "method") == ""
+    assert _warning(of_runs(method=2 * mean), "method") == "", "there is nothing to hold it against"
+
+
 # --- the whole way
 
 
@@ -263,6 +292,7 @@ def test_results_are_there_for_a_person(tiny, finished):
     assert report.startswith("# A detector from 6 labels and 8 unlabeled pictures")
     assert "those on which the networks of the cross-validation are farthest apart" in report
     assert "| with the unlabeled pictures |" in report
+    assert "**Warning: do not trust this detector." in report, "it was trained for a few steps"
     for name in ("worst_labels.png", "pseudo_labels_1.png", "next_to_label.png"):
         assert (out / name).stat().st_size > 5000
     table = pd.read_csv(out / "pseudo_labels.csv")

@@ -236,9 +236,10 @@ def report(adaptation: Adaptation, summary: dict[str, Any], scores: pd.DataFrame
             over = " | ".join(f"{summary[f'{run}_{name}']:.0%}" for name in ("fr08", "fr10"))
             lines.append(f"| {_NAMES[run]} | {nme} ({low} to {high}) | {over} |")
         if "gain" in summary:
-            gain, low, high = (f"{100 * summary[name]:.2f}" for name in ("gain", "gain_low", "gain_high"))
-            told = f"{gain} points (95 % interval {low} to {high}, p = {summary['gain_p']:.2g})"
-            lines += ["", f"The unlabeled pictures lowered the error by {told}."]
+            gain = (100 * summary[name] for name in ("gain", "gain_low", "gain_high"))
+            lines += ["", _gain(*gain, summary["gain_p"])]
+        if warning := _warning(scores, summary["stage"]):
+            lines += ["", warning]
         best = scores[scores["run"] == summary["stage"]]
         of_each = ", ".join(f"{name} {100 * best[f'{name}_error'].mean():.1f}" for name in scheme.landmarks)
         lines += [
@@ -276,3 +277,36 @@ def report(adaptation: Adaptation, summary: dict[str, Any], scores: pd.DataFrame
     how = "few-shot training" if of_labels_alone else f"method {cfg.METHOD.NAME}, variant {cfg.METHOD.VARIANT}"
     lines.append(f"* `config.yaml`: every setting ({how}, seed {cfg.SEED})")
     return "\n".join([*lines, ""])
+
+
+def _gain(gain: float, low: float, high: float, p_value: float) -> str:
+    """What the unlabeled pictures did to the error, in points.
+
+    Example:
+        >>> _gain(1.234, -0.5, 3.0, 0.2)
+        'The unlabeled pictures lowered the error by 1.23 points (95 % interval -0.50 to 3.00, p = 0.2).'
+        >>> _gain(-1.234, -3.0, 0.5, 0.2)
+        'The unlabeled pictures raised the error by 1.23 points (95 % interval -0.50 to 3.00, p = 0.2).'
+    """
+    word, by, ends = ("lowered", gain, (low, high)) if gain > 0 else ("raised", -gain, (-high, -low))
+    verb = f"{word} the error by {by:.2f} points" if round(by, 2) else "left the error as it was"
+    # an end of the interval that rounds to nothing has no sign
+    low, high = (round(end, 2) + 0.0 for end in ends)
+    return f"The unlabeled pictures {verb} (95 % interval {low:.2f} to {high:.2f}, p = {p_value:.2g})."
+
+
+def _warning(scores: pd.DataFrame, stage: str) -> str:
+    """What to say where the detector is not shown to find landmarks better than the mean shape in the box; "" else."""
+    errors = scores.pivot(index="image", columns="run", values="nme").dropna()
+    if "mean_shape" not in errors or len(errors) < 2:
+        return ""
+    found, mean = errors[stage].to_numpy(), errors["mean_shape"].to_numpy()
+    _, high = paired_interval(found, mean, 0)
+    if high < 0:
+        return ""
+    word = "above" if found.mean() >= mean.mean() else "not surely below"
+    return (
+        f"**Warning: do not trust this detector. Its error, {100 * found.mean():.2f} %, is {word} that of the mean "
+        f"shape put into each box without looking at the picture, {100 * mean.mean():.2f} %.** Look for wrong labels "
+        "(`worst_labels.png`, `python -m cskt data check`), then label more."
+    )
