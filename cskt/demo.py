@@ -28,6 +28,7 @@ from cskt.data.pictures import read_image
 from cskt.data.sample import write_sample
 from cskt.data.uploads import check_box
 from cskt.errors import ConfigError, DataError
+from cskt.grids import ZOO_MINUTES
 from cskt.heatmaps import CODECS
 from cskt.landmarks import SCHEMES, combine, shared_landmarks
 from cskt.models import LandmarkNet, checkpoints, pick_precision
@@ -131,8 +132,8 @@ def how_to_get_one(cfg: CfgNode) -> str:
     return (
         "<b>No trained network is here yet.</b> In a terminal, in the project's folder:<ul>"
         f"<li><code>{QUICKEST}</code> makes a first one, of drawn animals, in about 3 minutes on one core;</li>"
-        "<li><code>make reproduce</code> makes all of the zoo, Meta-CSKT among them, in about 25 minutes on two "
-        "cores.</li>"
+        "<li><code>make reproduce</code> makes all of the zoo, Meta-CSKT among them, in less than "
+        f"{ZOO_MINUTES} minutes on two cores.</li>"
         f"{own}</ul>Then press <i>Look again</i>. Until then you can look at pictures and draw boxes."
     )
 

@@ -11,6 +11,7 @@ import pandas as pd
 from cskt import explorer, figures_explorer, files, galleries
 from cskt.errors import ConfigError, DataError
 from cskt.figures_explorer import name_of
+from cskt.grids import ZOO_MINUTES
 from cskt.widgets import picture
 
 COUNTS = (8, 16, 24, 32)
@@ -93,8 +94,9 @@ class Explorer:
             self._body.layout.display = "none"
             self.message.value = _told(
                 f"No finished run in {self.outputs.resolve()} has scores and predictions to look at. "
-                "In the project's folder, <code>make reproduce</code> makes those of the zoo (half an hour on two "
-                "cores; <code>.venv/bin/snakemake -c2 --config setting=zoo grids=suite</code> in ten minutes)."
+                "In the project's folder, <code>make reproduce</code> makes those of the zoo (in less than "
+                f"{ZOO_MINUTES} minutes on two cores; "
+                "<code>.venv/bin/snakemake -c2 --config setting=zoo grids=suite</code> in ten minutes)."
             )
             return
         c["setting"].value = setting if setting in there else there[0]
