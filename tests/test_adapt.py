@@ -5,6 +5,7 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import foreign
 import matplotlib.pyplot as plt
@@ -14,7 +15,7 @@ import pytest
 import torch
 from builders import SIZE, unlabeled_faces, use_tiny_network, weights, write_faces
 
-from cskt import adapt, config
+from cskt import adapt, config, sheets
 from cskt.__main__ import main
 from cskt.adapt import job as job_module
 from cskt.adapt.prepare import _folds
@@ -220,6 +221,62 @@ def test_the_next_pictures_disagree_most_and_do_not_look_alike():
     assert choose_next(data, apart, 6).tolist() == [1, 5, 2, 0, 3]
 
 
+@pytest.fixture
+def mined(tmp_path, monkeypatch):
+    """Fourteen pictures, thirteen of them positives, and sheets of two that are written down instead of drawn."""
+    faces = write_faces(tmp_path / "faces", 14)
+    table = faces.table[["image", *[name for name in faces.table if name.endswith(("_x", "_y"))]]].iloc[::-1]
+    table.insert(0, "row", range(1, 15))
+    table.insert(2, "decision", "")
+    table.insert(3, "category", ["positive"] * 13 + ["semi_hard"])
+    table.to_csv(tmp_path / "pseudo_labels.csv", index=False)
+    drawn = []
+    monkeypatch.setattr(sheets, "pages", lambda rows: np.array_split(np.arange(rows), -(-rows // 2)))
+    monkeypatch.setattr(sheets, "gallery", lambda shown, *rest: drawn.append((shown["image"].tolist(), rest[-1])))
+    monkeypatch.setattr(sheets, "save", lambda axes, path: path.write_bytes(b""))
+    return SimpleNamespace(out=tmp_path, unlabeled=faces.without_landmarks(), drawn=drawn)
+
+
+def test_all_pseudo_labels_are_on_the_sheets_under_their_rows_in_the_table(mined):
+    written = adapt.write_pseudo_label_sheets(mined)
+    assert [path.name for path in written] == [f"pseudo_labels_{k}.png" for k in range(1, 8)]
+    names = [name for images, _ in mined.drawn for name in images]
+    titles = [title for _, titles in mined.drawn for title in titles]
+    row = pd.read_csv(mined.out / "pseudo_labels.csv").set_index("image")["row"]
+    assert names == [f"cat_{k}.png" for k in range(13, 0, -1)]
+    assert titles == [f"{row[name]}: {name}\nas mined" for name in names]
+    # a person may sort the table, and decide: the rows stay, and sheets that are not needed any more go
+    table = pd.read_csv(mined.out / "pseudo_labels.csv").sort_values("image")
+    table["category"] = ["positive"] * 3 + ["semi_hard"] * 11
+    table.to_csv(mined.out / "pseudo_labels.csv", index=False)
+    mined.drawn.clear()
+    assert len(adapt.write_pseudo_label_sheets(mined)) == 2
+    assert mined.drawn[0][1][0] == f"{row['cat_0.png']}: cat_0.png\nas mined"
+    assert sorted(path.name for path in mined.out.glob("*.png")) == ["pseudo_labels_1.png", "pseudo_labels_2.png"]
+
+
+def test_the_panel_writes_decisions_into_the_table_and_nothing_else(mined):
+    before = (mined.out / "pseudo_labels.csv").read_text().splitlines()
+    panel = adapt.DecisionPanel(mined)
+    assert panel.rows.options[0] == ("1  cat_13.png  as mined", "cat_13.png")
+    assert len(panel.rows.options) == 13
+    panel.rows.value = ["cat_13.png", "cat_1.png"]
+    panel.buttons["reject"].click()
+    assert adapt.decisions(mined.out / "pseudo_labels.csv") == {"cat_1.png": "reject", "cat_13.png": "reject"}
+    after = (mined.out / "pseudo_labels.csv").read_text().splitlines()
+    assert [line.replace("reject", "") for line in after] == before
+    assert panel.rows.options[0] == ("1  cat_13.png  reject", "cat_13.png")
+    assert panel.message.value == "13 pseudo-labels: 0 accept, 2 reject, 0 drop, 11 as mined."
+    panel.rows.value = ["cat_1.png"]
+    panel.buttons[""].click()
+    assert adapt.decisions(mined.out / "pseudo_labels.csv") == {"cat_13.png": "reject"}
+    (mined.out / "pseudo_labels.csv").unlink()
+    panel.buttons["drop"].click()
+    assert "no such table" in panel.message.value
+    with pytest.raises(DataError, match="found 'maybe'"):
+        adapt.decide(mined.out / "pseudo_labels.csv", [], "maybe")
+
+
 # --- what the report says
 
 
@@ -298,6 +355,8 @@ def test_results_are_there_for_a_person(tiny, finished):
     table = pd.read_csv(out / "pseudo_labels.csv")
     assert set(table["image"]) == set(adaptation.unlabeled.table["image"])
     assert table["decision"].isna().all()
+    assert table["row"].tolist() == list(range(1, 9))
+    assert "what mining took for sure (category positive), all 3 on the sheets" in report
     # the share of positives that was asked for, 0.3 of eight, and they stand first
     assert table["category"].tolist()[:4] == ["positive"] * 3 + ["semi_hard"]
     chosen = pd.read_csv(out / "next_to_label.csv")

@@ -11,13 +11,16 @@ Errors are honest: each label's error is of a network that learned from other la
 among the unlabeled ones.
 """
 
-from cskt.adapt.job import decisions, run_job
+from cskt.adapt.job import decide, decisions, run_job
 from cskt.adapt.jobs import estimate, pending, run, told, workers_for
+from cskt.adapt.panel import DecisionPanel
 from cskt.adapt.prepare import Adaptation, example, prepare
 from cskt.adapt.results import write_pseudo_label_sheets, write_results
 
 __all__ = [
     "Adaptation",
+    "DecisionPanel",
+    "decide",
     "decisions",
     "estimate",
     "example",

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from yacs.config import CfgNode
 
 from cskt import config, files, training
 from cskt.data.datasets import UnlabeledSet
-from cskt.errors import DataError
+from cskt.errors import DataError, some
 from cskt.mining import categorize, disagreements
 from cskt.models import LandmarkNet, checkpoints
 from cskt.predict import predict
@@ -191,6 +192,8 @@ def _propose(out: Path, net: LandmarkNet, unlabeled: UnlabeledSet, setting: Sett
     table.insert(1, "decision", "")
     table = table.merge(found.drop(columns=["species", "family"]), on="image")
     table = table.sort_values("category", key=lambda names: names.map(order), kind="stable")
+    # the sheets name pictures by it, and it stays with them however a person sorts the table
+    table.insert(0, "row", np.arange(1, len(table) + 1))
     files.write_csv(out / "pseudo_labels.csv", table)
 
 
@@ -213,3 +216,28 @@ def decisions(path: str | Path) -> dict[str, str]:
         if word:
             wanted[name] = word
     return dict(sorted(wanted.items()))
+
+
+def decide(path: str | Path, images: Iterable[str], word: str) -> None:
+    """Write a person's decision about some pictures into pseudo_labels.csv; nothing else in it changes.
+
+    Args:
+        path: the table.
+        images: names in its column image.
+        word: "accept", "reject", "drop", or "" for what mining says.
+
+    Raises:
+        DataError: another word, a picture that is not in the table, or a table that is not one.
+    """
+    wanted = set(images)
+    decisions(path)
+    if word and word not in DECISIONS:
+        raise DataError(f"expected decision accept, reject, drop or nothing, found {word!r}")
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such table of pseudo-labels") from None
+    if unknown := sorted(wanted - set(table["image"])):
+        raise DataError(f"{path}: not in it: {some(unknown)}")
+    table.loc[table["image"].isin(wanted), "decision"] = word
+    files.write_csv(path, table)

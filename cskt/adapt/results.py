@@ -15,10 +15,10 @@ from cskt.data.datasets import UnlabeledSet
 from cskt.data.table import Annotations, landmark_columns
 from cskt.metrics import paired_interval, paired_test
 from cskt.predict import score, summarize
+from cskt.progress import bar
 from cskt.settings import Setting
 
 ALIKE = 0.9  # correlation above which two pictures are so alike that labeling one of them will do
-PAGES = 5  # sheets of pseudo-labels at most
 
 
 def write_results(adaptation: Adaptation) -> dict[str, Any]:
@@ -102,23 +102,34 @@ def _worst(out: Path, truth: Annotations, scores: pd.DataFrame, stage: str) -> N
 # --- pseudo-labels and the next labels -------------------------------------------------------------------------------
 
 
-def write_pseudo_label_sheets(adaptation: Adaptation) -> list[Path]:
-    """Draw the positives of pseudo_labels.csv, in its order, into pseudo_labels_1.png and so on; returns the files."""
-    out = adaptation.out
+def shown_pseudo_labels(out: Path) -> pd.DataFrame:
+    """The rows of pseudo_labels.csv that are on the sheets: what mining took for sure, and what a person accepted."""
     table = pd.read_csv(out / "pseudo_labels.csv", dtype={"decision": str}, keep_default_na=True)
-    table["decision"] = table["decision"].fillna("")
-    shown = table[(table["category"] == "positive") | (table["decision"] == "accept")].reset_index(drop=True)
+    table["decision"] = table["decision"].fillna("").str.strip().str.lower()
+    if "row" not in table:  # of a version before
+        table.insert(0, "row", np.arange(1, len(table) + 1))
+    return table[(table["category"] == "positive") | (table["decision"] == "accept")].reset_index(drop=True)
+
+
+def write_pseudo_label_sheets(adaptation: Adaptation) -> list[Path]:
+    """Draw all pseudo-labels, under their rows in pseudo_labels.csv, into pseudo_labels_1.png and so on.
+
+    Returns:
+        The files. Sheets of an earlier call that are not among them are removed.
+    """
+    out, shown = adaptation.out, shown_pseudo_labels(adaptation.out)
     faces = adaptation.unlabeled.select(shown["image"])
+    parts = [rows for rows in sheets.pages(len(shown)) if len(rows)]
     written = []
-    for number, rows in enumerate(sheets.pages(len(shown))[:PAGES], start=1):
-        if not len(rows):
-            continue
+    for number, rows in enumerate(bar(parts, desc="sheets of pseudo-labels", unit="sheet"), start=1):
         own = shown.iloc[rows]
-        titles = [f"{sheets.short_name(name)}\n{word or 'as mined'}"
-                  for name, word in zip(own["image"], own["decision"], strict=True)]  # fmt: skip
+        titles = [f"{row}: {sheets.short_name(name, 13)}\n{word or 'as mined'}"
+                  for row, name, word in zip(own["row"], own["image"], own["decision"], strict=True)]  # fmt: skip
         axes = sheets.gallery(faces.table.iloc[rows], own, faces.scheme, titles)
         written.append(out / f"pseudo_labels_{number}.png")
         sheets.save(axes, written[-1])
+    for path in set(out.glob("pseudo_labels_*.png")) - set(written):
+        path.unlink()
     return written
 
 
@@ -260,9 +271,11 @@ def report(adaptation: Adaptation, summary: dict[str, Any], scores: pd.DataFrame
     if len(scores):
         lines.append("* `scores.csv`: each label's error; `worst_labels.png`: the largest, to look for wrong labels")
     if adaptation.unlabeled is not None and not of_labels_alone:
+        shown = len(shown_pseudo_labels(adaptation.out))
         lines.append(
-            "* `pseudo_labels.csv`, `pseudo_labels_*.png`: what mining took for sure (category positive). Write "
-            "accept, reject or drop into the column decision and call the same command again: that stage is done anew"
+            f"* `pseudo_labels.csv`, `pseudo_labels_*.png`: what mining took for sure (category positive), all {shown} "
+            "on the sheets, under their numbers in the column row. Write accept, reject or drop into the column "
+            "decision and call the same command again: that stage is done anew"
         )
     if adaptation.unlabeled is not None:
         reason = (
