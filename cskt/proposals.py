@@ -5,7 +5,7 @@ square that the landmark network itself is surest about. Both say so (`Proposal.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,9 @@ from cskt.predict import find_heatmaps
 
 ANIMALS = ("bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe")
 SURE = 0.5  # score from which on a detected animal counts
+# support below which there is no face: two networks gave 36 real faces 0.26 to 0.99, one of them 0.21; four gave
+# blank pictures 0.03 to 0.19; other pictures without a face may have more (docs/demos.md)
+FACE = 0.25
 _SIDES = (1.0, 0.8, 0.62, 0.48, 0.37, 0.28)  # of the squares tried, over the region's shorter side
 _STEP = 0.3  # between two squares, over their side
 _ROUNDS = 3  # how often the best squares are drawn anew around their landmarks
@@ -39,10 +42,12 @@ class Proposal:
     Attributes:
         box: x, y, w, h in image pixels, [4].
         how: what it rests on, for people.
+        support: how much speaks for a face in it, from 0 to 1; NaN where no network has looked.
     """
 
     box: np.ndarray
     how: str
+    support: float = float("nan")
 
 
 def crops_of(picture: Image.Image, boxes: np.ndarray, net: LandmarkNet, name: str = "picture") -> UnlabeledSet:
@@ -139,6 +144,7 @@ def search(
         np.round(all_boxes[winner], 1),
         f"of {total} squares and boxes tried, the one whose landmarks this network is surest about "
         f"({all_scores[winner]:.2f} of 1). It knows no animal and can be quite wrong: look, and draw it anew if so.",
+        float(all_scores[winner]),
     )
 
 
@@ -265,7 +271,7 @@ def propose(
         report: called with the squares tried so far and all of them.
 
     Raises:
-        DataError: the picture is too small to hold a face, or there is nothing to propose one with.
+        DataError: no face was found, the picture is too small to hold one, or there is nothing to propose one with.
     """
     if min(picture.size) < 32:
         raise DataError(f"No face found: the picture has only {picture.width} x {picture.height} pixels")
@@ -277,6 +283,12 @@ def propose(
         return Proposal(np.round(box, 1), f"torchvision's detector sees a {name} (score {score:.2f}). "
                                           "This is the whole animal: pull the box to its face.")  # fmt: skip
     found = search(picture, net, animal[0] if animal else None, precision, report)
+    if found.support < FACE:
+        where = f"in the {animal[1]} that torchvision's detector sees" if animal else "in this picture"
+        raise DataError(
+            f"No face found {where}: the network is nowhere sure enough of its landmarks "
+            f"({found.support:.2f} of 1 at best, {FACE} are wanted). If there is a face, draw a box around it"
+        )
     if animal:
         _, name, score = animal
         before = f"torchvision's detector sees a {name} (score {score:.2f}); inside it, "
@@ -284,4 +296,4 @@ def propose(
         before = f"torchvision's detector knows {len(ANIMALS)} animals and sees none of them here, so: "
     else:
         before = "no detector: "
-    return Proposal(found.box, before + found.how)
+    return replace(found, how=before + found.how)

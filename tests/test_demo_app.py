@@ -371,6 +371,18 @@ def test_the_detector_is_downloaded_on_a_persons_word_only(app, home, monkeypatc
     assert app.progress.layout.display == "none"
 
 
+def test_without_a_face_the_demo_says_so_and_proposes_nothing(app, home, monkeypatch):
+    weights = proposals.Weights("http://127.0.0.1:9/x-00000000.pth", 10**6, "00000000", home / "x.pth", ("cat",))
+    monkeypatch.setattr(proposals, "detector_weights", lambda: weights)
+    monkeypatch.setattr(proposals, "search", lambda *_: proposals.Proposal(np.array([1.0, 1, 40, 40]), "", 0.1))
+    app.open_upload("grey.png", png())
+    app.propose.click()
+    assert "No face found in this picture" in app.message.value
+    assert app.panels[0].canvas.box == []
+    assert app.panels[0].seen is None
+    assert app.progress.layout.display == "none"
+
+
 def test_files_come_in_pieces_and_never_larger_than_they_may():
     got, refused = [], []
     transfer = Transfer(lambda *file: got.append(file), refused.append, most_bytes=10)

@@ -79,6 +79,19 @@ def test_the_search_ends_at_the_face_and_says_what_it_is():
     assert done[-1] == total[-1]
 
 
+@pytest.mark.parametrize("grey", [0, 30])
+def test_in_a_blank_picture_no_face_is_found_and_nothing_proposed(grey):
+    blank = Image.new("RGB", (240, 160), (grey,) * 3)
+    dog = detector([3], [0.9], [[10.0, 20.0, 110.0, 90.0]])
+    assert search(blank, Likes().eval()).support < proposals.FACE
+    with pytest.raises(DataError, match=r"No face found in this picture: .* of 1 at best, 0\.25 are wanted"):
+        propose(blank, Likes().eval())
+    with pytest.raises(DataError, match="No face found in the dog that torchvision's detector sees"):
+        propose(blank, Likes().eval(), dog, CATEGORIES)
+    found = propose(bright_face(), Likes().eval())
+    assert found.support > proposals.FACE
+
+
 def test_the_surest_animal_of_coco_is_taken_and_people_are_none():
     boxes = [[0.0, 0.0, 50.0, 50.0], [10.0, 20.0, 110.0, 90.0], [0.0, 0.0, 9.0, 9.0]]
     box, name, score = detect_animal(bright_face(), detector([1, 3, 2], [0.99, 0.8, 0.6], boxes), CATEGORIES)
