@@ -129,7 +129,7 @@ def evaluate(args: argparse.Namespace) -> None:
 def predict(args: argparse.Namespace) -> int:
     """Find landmarks in a folder of pictures; write one row per picture, in image pixels."""
     from cskt.consensus import predict_consensus
-    from cskt.data.datasets import unlabeled_set
+    from cskt.data.datasets import unlabeled_set, unreadable_images
     from cskt.data.exports import write_predictions
     from cskt.data.folder import read_folder
     from cskt.drawing import draw_landmarks
@@ -147,18 +147,16 @@ def predict(args: argparse.Namespace) -> int:
         _note("no --boxes: each whole picture is taken as the face box, which suits pictures cropped to a face")
     with tempfile.TemporaryDirectory() as cache:
         crops = unlabeled_set(faces, net.size, 1.0, cache, reduced=args.quick)
-        unreadable = sorted(set(faces.table["image"]) - set(crops.table["image"]))
+        unreadable = unreadable_images(cache)
         look = predict_consensus if args.six_views else predict_table
         table = look(net, crops, precision=pick_precision("auto", pick_device(args.device)), progress=True)
     written = write_predictions(table, faces, args.out, coco=args.coco, deeplabcut=args.deeplabcut)
     if args.draw is not None:
         draw_landmarks(table, faces, args.draw)
     print(f"{len(table):,} pictures, {len(crops.scheme.landmarks)} landmarks each, written to {', '.join(written)}")
-    left_out = [*faces.problems["image"], *unreadable]
-    for name, problem in zip(faces.problems["image"], faces.problems["problem"], strict=True):
+    left_out = dict(zip(faces.problems["image"], faces.problems["problem"], strict=True)) | unreadable
+    for name, problem in left_out.items():
         _note(f"{name}: {problem}")
-    for name in unreadable:
-        _note(f"{name}: cannot be read as a picture")
     return 1 if left_out else 0
 
 

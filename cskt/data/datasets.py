@@ -264,12 +264,21 @@ def crop_cache(
     if not (file.exists() and problems.exists()):
         unreadable = _write_crops(annotations, size, side, file, reduced)
         write_csv(problems, pd.DataFrame(unreadable, columns=["image", "file", "problem"]))
-    readable = ~annotations.table["image"].isin(pd.read_csv(problems)["image"]).to_numpy()
+    found = pd.read_csv(problems)
+    readable = ~annotations.table["image"].isin(found["image"]).to_numpy()
+    told = "; ".join(found["problem"][:3]) + ("; ..." if len(found) > 3 else "")
     if not readable.any():
-        raise DataError(f"none of the {len(annotations)} images can be read; {problems} says why for each")
+        raise DataError(f"none of the {len(annotations)} images can be read: {told}")
     if not readable.all():
-        say(f"{(~readable).sum()} of {len(readable)} images cannot be read and are left out: see {problems}")
+        say(f"{(~readable).sum()} of {len(readable)} images cannot be read and are left out: {told}")
     return Crops.of(np.load(file, mmap_mode="r")).subset(np.flatnonzero(readable)), readable
+
+
+def unreadable_images(cache: str | Path) -> dict[str, str]:
+    """Image -> why it was left out, of all images that were cropped into this folder."""
+    tables = [pd.read_csv(path) for path in sorted(Path(cache).glob("*.problems.csv"))]
+    rows = [row for table in tables for row in table.itertuples()]
+    return {row.image: row.problem.removeprefix(f"{row.file}: ") for row in rows}
 
 
 def cached_side(size: int, context: float) -> int:
