@@ -1,6 +1,7 @@
 """The commands that look at pictures: evaluate and predict, run as a user runs them."""
 
 import json
+import sys
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import torch
 from PIL import Image
 
 from cskt.__main__ import main
+from cskt.data.folder import Pictures
 from cskt.data.labels import read_labels
 from cskt.models import LandmarkNet, checkpoints
 
@@ -108,6 +110,36 @@ def test_predict_draws_and_names_what_it_could_not_read(tmp_path, checkpoint, pi
     assert "broken.jpg" in errors and "cut.png" in errors
     before, after = (np.asarray(Image.open(p).convert("RGB")) for p in (pictures / "cat_1.png", drawn / "cat_1.png"))
     assert before.shape == after.shape and (before != after).any()
+
+
+def test_files_beside_the_pictures_are_no_pictures(pictures):
+    for name in ("CollectedData_Ann.h5", "poster.pdf", "film.mpg", ".hidden.png", "notes.txt"):
+        (pictures / name).write_bytes(b"")
+    (pictures / "CAT_3.JPG").write_bytes(b"")
+    assert list(Pictures(pictures).paths) == ["CAT_3.JPG", "cat_0.png", "cat_1.png", "cat_2.png"]
+
+
+def test_predict_reads_heic_where_the_library_is_there_and_says_what_to_install_where_not(
+    tmp_path, checkpoint, pictures, capsys, monkeypatch
+):
+    command = ["predict", "--checkpoint", str(checkpoint), "--images", str(pictures), "--out", str(tmp_path / "o.csv")]
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "pillow_heif", None)
+        (pictures / "dog.HEIC").write_bytes(b"no format that Pillow knows alone")
+        assert main(command) == 1
+        wanted = "note: dog.HEIC: cannot be read as a picture: HEIC needs the package pillow-heif: pip install"
+        assert wanted in capsys.readouterr().err
+        boxes = tmp_path / "boxes.csv"
+        boxes.write_text("img,x,y,w,h\ncat_0.png,0,0,80,60\ncat_1.png,90,0,80,60\ndog.HEIC,0,0,80,60\n")
+        assert main([*command, "--boxes", str(boxes)]) == 1
+        err = capsys.readouterr().err
+        assert "note: dog.HEIC: not a readable image (HEIC needs the package pillow-heif" in err
+        assert "note: cat_1.png: box outside the image" in err
+    heif = pytest.importorskip("pillow_heif")
+    heif.register_heif_opener()
+    Image.open(pictures / "cat_0.png").save(pictures / "dog.HEIC", format="HEIF")
+    assert main(command) == 0
+    assert pd.read_csv(tmp_path / "o.csv")["image"].tolist()[-1] == "dog.HEIC"
 
 
 def test_predict_writes_coco_and_deeplabcut_with_the_same_numbers(tmp_path, checkpoint, pictures):

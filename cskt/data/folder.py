@@ -5,9 +5,8 @@ import re
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image
 
-from cskt.data.pictures import measure
+from cskt.data.pictures import ENDINGS, measure
 from cskt.data.reading import numbers, read_csv, rows_by_name
 from cskt.data.table import Annotations, ProblemLog, annotations, box_problem
 from cskt.errors import DataError
@@ -33,16 +32,15 @@ class Pictures:
         self.folder = Path(folder)
         if not self.folder.is_dir():
             raise DataError(f"{folder}: no such folder of pictures")
-        endings = set(Image.registered_extensions())
         found = {}
         for place, below, files in os.walk(self.folder):
             below[:] = sorted(name for name in below if not name.startswith(".")) if deep else []
             for file in files:
                 path = Path(place, file)
-                if path.suffix.lower() in endings and not file.startswith("."):
+                if path.suffix.lower() in ENDINGS and not file.startswith("."):
                     found[path.relative_to(self.folder).as_posix()] = path
         if not found:
-            raise DataError(f"{folder}: no picture in this folder (looked for {', '.join(sorted(endings)[:12])} ...)")
+            raise DataError(f"{folder}: no picture in this folder (looked for {', '.join(ENDINGS)})")
         self.paths = dict(sorted(found.items()))
         self._by_file: dict[str, list[str]] = {}
         self._by_stem: dict[str, list[str]] = {}
@@ -90,7 +88,7 @@ def read_folder(
 ) -> Annotations:
     """List the pictures in a folder, with their face boxes and without landmarks.
 
-    A picture is a file whose ending is that of an image format. One whose box is missing or has no size, and, where
+    A picture is a file with one of `pictures.ENDINGS`. One whose box is missing or has no size, and, where
     there are no boxes, one whose size cannot be read, is excluded and reported.
 
     Args:

@@ -10,8 +10,23 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from cskt.errors import DataError
 
+# file endings of pictures; Pillow's own list has CollectedData.h5, drawings (.pdf) and films (.mpg) too
+HEIC = (".heic", ".heif", ".hif")
+ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".avif", ".jp2", ".mpo",
+           ".tga", ".ppm", ".pgm", ".pbm", ".pnm", *HEIC)  # fmt: skip
+HEIC_NEEDS = "HEIC needs the package pillow-heif: pip install pillow-heif, or save it as JPEG"
 MAX_PIXELS = 150_000_000  # larger than any camera's; a small file can claim, and unpack to, any size
 _EXIF_ORIENTATION = 0x0112
+
+
+def reads_heic() -> bool:
+    """Whether HEIC files can be read here: where the package pillow-heif is installed."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
 
 
 def read_image(path: str | Path) -> Image.Image:
@@ -66,6 +81,7 @@ def measure(path: str | Path) -> tuple[tuple[int, int] | None, str]:
 
 @contextmanager
 def _opened(path: str | Path) -> Iterator[Image.Image]:
+    needs = HEIC_NEEDS if Path(path).suffix.lower() in HEIC and not reads_heic() else ""
     try:
         with warnings.catch_warnings():
             # Pillow warns of odd EXIF data and of sizes below our own bound
@@ -75,7 +91,7 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
                     raise ValueError(f"{picture.width} x {picture.height} pixels, at most {MAX_PIXELS:,} are allowed")
                 yield picture
     except UnidentifiedImageError:
-        raise DataError(f"{path}: not a readable image (no known format)") from None
+        raise DataError(f"{path}: not a readable image ({needs or 'no known format'})") from None
     # Pillow's decoders raise struct.error, zlib.error, EOFError, TypeError and more for damaged files
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__

@@ -6,23 +6,13 @@ import warnings
 import numpy as np
 from PIL import Image
 
-from cskt.data.pictures import as_rgb
+from cskt.data.pictures import as_rgb, reads_heic
 from cskt.data.table import box_problem
 from cskt.errors import DataError
 
 MOST_BYTES = 32 * 2**20  # of a file
 MOST_PIXELS = 60_000_000  # of a picture: 180 MB when decoded
 LEAST_SIDE = 16  # of a face box, pixels: fewer say too little about a face
-
-
-def reads_heic() -> bool:
-    """Whether HEIC files can be read here: where the package pillow-heif is installed."""
-    try:
-        import pillow_heif
-    except ImportError:
-        return False
-    pillow_heif.register_heif_opener()
-    return True
 
 
 def formats() -> str:
