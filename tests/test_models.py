@@ -6,6 +6,7 @@ import pytest
 import torch
 from reference.hrnet import original_weights
 
+from cskt.errors import ConfigError
 from cskt.heatmaps import decode, encode
 from cskt.models import MEAN, NETWORKS, STD, LandmarkNet, pick_device, pick_precision
 from cskt.models.unet import UNet
@@ -119,6 +120,18 @@ def test_a_network_can_learn_to_point_at_a_dot():
         opt.step()
     found, _ = decode(unet.eval()(images).detach().exp())
     assert (2 * found + 0.5 - places).norm(dim=-1).mean() < 2.0, "pixels"
+
+
+def test_a_device_that_is_not_here_is_named_with_what_is(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for name in ("cuda", "cuda:1", "gpu", "GPU 0", ""):
+        with pytest.raises(ConfigError, match=rf"^device '{name}' is not here \(torch sees no GPU\): use auto or cpu$"):
+            pick_device(name)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert pick_device("cuda:0") == torch.device("cuda:0")
+    with pytest.raises(ConfigError, match=r"device 'cuda:1' is not here \(torch sees 1 GPU\): use auto, cuda or cpu"):
+        pick_device("cuda:1")
 
 
 def test_device_and_precision_follow_their_names():

@@ -90,10 +90,23 @@ class LandmarkNet(nn.Module):
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of a name, "auto" being the GPU where there is one."""
+    """The device of a name, "auto" being the GPU where there is one.
+
+    Raises:
+        ConfigError: no device, or none that is here.
+    """
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+        name = "cuda" if gpus else "cpu"
+    there = {"cpu": 1, "cuda": gpus, "mps": int(torch.backends.mps.is_available())}
+    try:
+        device = torch.device(name)
+    except RuntimeError:  # of an unknown name
+        device = None
+    if device is None or (device.index or 0) >= there.get(device.type, 0):
+        found = f"torch sees {gpus} GPU{'' if gpus == 1 else 's'}" if gpus else "torch sees no GPU"
+        raise ConfigError(f"device {name!r} is not here ({found}): use {'auto, cuda' if gpus else 'auto'} or cpu")
+    return device
 
 
 def pick_precision(name: str, device: torch.device) -> str:
