@@ -128,21 +128,31 @@ def evaluate(args: argparse.Namespace) -> None:
 
 def predict(args: argparse.Namespace) -> int:
     """Find landmarks in a folder of pictures; write one row per picture, in image pixels."""
+    from cskt import files
     from cskt.consensus import predict_consensus
     from cskt.data.datasets import unlabeled_set, unreadable_images
     from cskt.data.exports import write_predictions
     from cskt.data.folder import read_folder
-    from cskt.drawing import draw_landmarks
+    from cskt.drawing import draw_landmarks, drawings
     from cskt.export import open_net
     from cskt.landmarks import SCHEMES
     from cskt.models import LandmarkNet, pick_device, pick_precision
     from cskt.models.inference import folded
     from cskt.predict import predict as predict_table
 
+    outputs = [path for path in (args.out, args.coco, args.deeplabcut) if path is not None]
+    for path in outputs:
+        files.check_output(path)
     net = open_net(args.checkpoint).to(pick_device(args.device))
     if args.quick and isinstance(net, LandmarkNet):
         net = folded(net)
     faces = read_folder(args.images, SCHEMES[net.spec["scheme"]], boxes=args.boxes, deep=args.deep)
+    if args.draw is not None:
+        drawn = drawings(faces.table["image"], args.draw)
+        files.check_output(drawn[0])
+        outputs += drawn
+    pictures = [*faces.table["path"], *faces.problems["file"]]
+    files.refuse_overwriting(outputs, [args.checkpoint, *([args.boxes] if args.boxes else []), *pictures])
     if args.boxes is None:
         _note("no --boxes: each whole picture is taken as the face box, which suits pictures cropped to a face")
     with tempfile.TemporaryDirectory() as cache:
@@ -298,7 +308,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--out", required=True, metavar="FILE", help="one row per picture (.csv), or COCO (.json)")
     command.add_argument("--coco", metavar="JSON", help="also write COCO keypoints")
     command.add_argument("--deeplabcut", metavar="CSV", help="also write DeepLabCut's table, with likelihoods")
-    command.add_argument("--draw", metavar="DIR", help="also draw the landmarks into copies of the pictures")
+    command.add_argument("--draw", metavar="DIR", help="also draw into copies: DIR/a.png, DIR/b.jpg.png")
     command.add_argument("--device", default="auto", help="auto, cpu, cuda (default: %(default)s)")
     command.add_argument("--six-views", **SIX_VIEWS)
     command.add_argument("--quick", action="store_true", help="decode large JPEGs at reduced size, fold batch norm")

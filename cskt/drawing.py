@@ -1,5 +1,6 @@
 """Landmarks drawn into copies of whole pictures."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ from torchvision.utils import draw_bounding_boxes, draw_keypoints
 
 from cskt.data.datasets import read_image
 from cskt.data.table import Annotations, landmark_columns
+from cskt.errors import DataError
 from cskt.files import atomic_path
+from cskt.progress import bar
 
 
 def draw_landmarks(predictions: pd.DataFrame, faces: Annotations, folder: str | Path) -> None:
@@ -20,13 +23,38 @@ def draw_landmarks(predictions: pd.DataFrame, faces: Annotations, folder: str | 
     Args:
         predictions: from `predict.predict`.
         faces: the same pictures, with path and box.
-        folder: where `<name>.png` is written for each picture.
+        folder: where the drawings go, by `drawing_name`.
     """
     faces = faces.select(predictions["image"])
     points = predictions[landmark_columns(faces.scheme)].to_numpy(float).reshape(len(faces), -1, 2)
-    for name, path, box, landmarks in zip(faces.table["image"], faces.table["path"], faces.boxes, points, strict=True):
-        with atomic_path(Path(folder) / f"{Path(name).stem}.png") as temporary:
+    rows = list(zip(faces.table["image"], faces.table["path"], faces.boxes, points, strict=True))
+    for name, path, box, landmarks in bar(rows, desc="drawing", unit="picture", leave=False):
+        with atomic_path(Path(folder) / drawing_name(name)) as temporary:
             draw_one(read_image(path), box, landmarks).save(temporary)
+
+
+def drawing_name(name: str) -> str:
+    """The file that a picture is drawn into: its own name and folder, with .png behind any other ending.
+
+    Example:
+        >>> drawing_name("barn/cow_1.png"), drawing_name("barn/cow_1.jpg")
+        ('barn/cow_1.png', 'barn/cow_1.jpg.png')
+    """
+    return name if name.lower().endswith(".png") else f"{name}.png"
+
+
+def drawings(names: Iterable[str], folder: str | Path) -> list[Path]:
+    """The files that `draw_landmarks` writes.
+
+    Raises:
+        DataError: two pictures would be drawn into one file (a.jpg and a.jpg.png).
+    """
+    names = list(names)
+    first: dict[str, str] = {}
+    for name in names:
+        if (other := first.setdefault(drawing_name(name), name)) != name:
+            raise DataError(f"{other} and {name} would be drawn into one file, {drawing_name(name)}: rename one")
+    return [Path(folder) / drawing_name(name) for name in names]
 
 
 def draw_one(picture: Image.Image, box: np.ndarray, landmarks: np.ndarray) -> Image.Image:

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,6 +72,32 @@ def make_folder(path: str | Path) -> Path:
     except OSError as error:
         raise unwritable(path, error) from error
     return Path(path)
+
+
+def check_output(path: str | Path) -> None:
+    """Find out, before long work, that a file cannot be written; nothing is made.
+
+    Raises:
+        WriteError: it is a folder, or is to lie in what is no folder or may not be written to.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise WriteError(f"{path}: is a folder, expected the name of a file to write")
+    above = next(place for place in path.absolute().parents if os.path.lexists(place))
+    if not above.is_dir():
+        raise WriteError(f"{path}: cannot be written: {above} is no folder")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise WriteError(f"{path}: cannot be written: {above} may not be written to")
+
+
+def refuse_overwriting(outputs: Iterable[str | Path], inputs: Iterable[str | Path]) -> None:
+    """Raise WriteError if a file to write is one of those that are read, by whatever name."""
+    # by device and inode: a link, or a file system without upper case, has another name for the same file
+    states = [os.stat(path) for path in inputs if os.path.exists(path)]
+    read = {(state.st_dev, state.st_ino) for state in states}
+    for path in outputs:
+        if os.path.exists(path) and ((state := os.stat(path)).st_dev, state.st_ino) in read:
+            raise WriteError(f"{path}: is read here and would be written over: give another place")
 
 
 def unwritable(path: str | Path, error: OSError) -> WriteError:

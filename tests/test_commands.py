@@ -142,6 +142,38 @@ def test_predict_reads_heic_where_the_library_is_there_and_says_what_to_install_
     assert pd.read_csv(tmp_path / "o.csv")["image"].tolist()[-1] == "dog.HEIC"
 
 
+def draw(checkpoint, pictures, out, *more):
+    command = ["predict", "--checkpoint", checkpoint, "--images", pictures, "--out", out / "out.csv", *more]
+    return main([str(part) for part in command])
+
+
+def test_a_picture_is_never_drawn_over(tmp_path, checkpoint, pictures, capsys):
+    before = {path: path.read_bytes() for path in pictures.iterdir()}
+    (tmp_path / "linked").symlink_to(pictures)
+    for where in (pictures, tmp_path / "linked", pictures / ".." / "pictures"):
+        assert draw(checkpoint, pictures, tmp_path, "--draw", where) == 2
+        err = capsys.readouterr().err
+        assert err == f"cskt predict: error: {where}/cat_0.png: is read here and would be written over: " \
+            "give another place\n"  # fmt: skip
+    # a folder below is no harm, unless its drawings are taken for pictures the next time
+    assert draw(checkpoint, pictures, tmp_path, "--draw", pictures / "drawn") == 0
+    assert draw(checkpoint, pictures, tmp_path, "--draw", pictures / "drawn") == 0
+    assert draw(checkpoint, pictures, tmp_path, "--draw", pictures / "drawn", "--deep") == 2
+    assert {path: path.read_bytes() for path in pictures.iterdir() if path.is_file()} == before
+
+
+def test_each_picture_has_a_drawing_of_its_own(tmp_path, checkpoint, pictures):
+    for place in ("a", "b"):
+        (pictures / place).mkdir()
+        (pictures / place / "cat_0.png").write_bytes((pictures / "cat_1.png").read_bytes())
+    Image.open(pictures / "cat_0.png").save(pictures / "cat_0.jpg")
+    assert draw(checkpoint, pictures, tmp_path, "--draw", tmp_path / "drawn", "--deep") == 0
+    drawn = sorted(path.relative_to(tmp_path / "drawn").as_posix() for path in (tmp_path / "drawn").rglob("*.png"))
+    assert drawn == ["a/cat_0.png", "b/cat_0.png", "cat_0.jpg.png", "cat_0.png", "cat_1.png", "cat_2.png"]
+    Image.open(pictures / "cat_0.png").save(pictures / "cat_0.jpg.png")
+    assert draw(checkpoint, pictures, tmp_path, "--draw", tmp_path / "more") == 2
+
+
 def test_predict_writes_coco_and_deeplabcut_with_the_same_numbers(tmp_path, checkpoint, pictures):
     (pictures / "below").mkdir()
     (pictures / "cat_2.png").rename(pictures / "below" / "dog_2.png")
