@@ -133,6 +133,24 @@ def test_a_deeplabcut_project_is_read_whole(tmp_path):
         assert np.array_equal(labels.faces.landmarks, points, equal_nan=True)
 
 
+def test_a_folder_that_cvat_or_label_studio_exported_is_read(tmp_path):
+    points = foreign.landmarks()
+    for folder, file, place, tool in (
+        ("cvat", "annotations/person_keypoints_default.json", "images/default", "cvat"),
+        ("studio", "result.json", "images", "label studio"),
+    ):
+        names = foreign.pictures(tmp_path / folder / place)
+        (tmp_path / folder / file).parent.mkdir(exist_ok=True)
+        (tmp_path / folder / file).write_text(json.dumps(foreign.coco(names, points, tool)))
+        labels = read_labels(tmp_path / folder)
+        assert labels.format == "COCO keypoints"
+        assert [name.split("/")[-1] for name in labels.faces.table["image"]] == names
+        assert np.array_equal(labels.faces.landmarks, points, equal_nan=True)
+    (tmp_path / "studio" / "other.json").write_text("{}")
+    with pytest.raises(DataError, match=r"studio: several JSON files, give one of them: 'other\.json', 'result\.json'"):
+        read_labels(tmp_path / "studio")
+
+
 def test_likelihoods_are_passed_over(home, tmp_path):
     folder, names, points, _ = home
     (tmp_path / "predicted.csv").write_text(foreign.deeplabcut_csv(names, points, likelihood=True))
@@ -227,7 +245,9 @@ DAMAGED = [
     ("l.csv", "track,frame_idx,n.x,n.y\n,-1,1,2\n", r"line 2: expected a frame number from 0 on .* found '-1'"),
     ("l.csv", "track,frame_idx,n.x,n.y\n,0,,\n", r"l\.csv: no row has a landmark"),
     ("l.csv", "image,n_x\na.png,1\n", r"l\.csv, line 1: expected columns NAME_x and NAME_y"),
-    ("l.csv", "name;x;y\n", r"l\.csv, line 1: not a known label format; found 'name;x;y', expected DeepLabCut"),
+    ("l.csv", "name x y\n", r"l\.csv, line 1: not a known label format; found 'name x y', expected DeepLabCut"),
+    *[("l.csv", text, r"l\.csv, line 1: its fields are parted by semicolons, expected commas")
+      for text in ("image;n_x;n_y\na.png;1,5;2\n", "scorer;A\nbodyparts;n\n", "track;frame_idx;n.x;n.y\n;0;1;2\n")],
     ("l.json", '[{"id": 1}]', r"l\.json: a JSON list, as Label Studio's own export: export the labels as COCO"),
     ("l.xml", "<annotations>", r"l\.xml: XML, as CVAT's own export: export the labels as COCO Keypoints"),
     ("l.json", '{"images": 3}', r"l\.json: expected 'images' to be a list of objects, not empty"),

@@ -15,17 +15,17 @@ from cskt.data.folder import Pictures, read_boxes, species_by_name
 from cskt.data.labelfile import Face, LabelFile, number, point
 from cskt.data.pictures import measure
 from cskt.data.pts import pts_faces
-from cskt.data.reading import read_csv, read_list, read_text
+from cskt.data.reading import read_csv, read_list, read_text, refuse_semicolons
 from cskt.data.schemes import scheme_of
 from cskt.data.sleap import is_sleap, read_sleap_csv
 from cskt.data.table import Annotations, ProblemLog, annotations, box_problem
-from cskt.errors import DataError
+from cskt.errors import DataError, some
 from cskt.landmarks import Scheme
 from cskt.species import family_of
 
 FORMATS = (
     "DeepLabCut CSV or H5 (one file, or a project folder), Lightning Pose CSV, SLEAP's analysis CSV, COCO keypoints "
-    "JSON (CVAT, Label Studio), a folder of .pts files, or a CSV that cskt wrote"
+    "JSON (CVAT, Label Studio; or the exported folder), a folder of .pts files, or a CSV that cskt wrote"
 )
 BOXES = ("auto", "landmarks", "picture")
 _COLUMNS = ["image", "path", "species", "family", "split", "x", "y", "w", "h"]
@@ -199,6 +199,7 @@ def read_file(path: str | Path, scheme: Scheme | None = None) -> LabelFile:
         return read_sleap_csv(path)
     if "," in first and {"image", "img"} & {name.strip() for name in first.split(",")}:
         return _read_own_csv(path)
+    refuse_semicolons(path, first)
     raise DataError(f"{path}, line 1: not a known label format; found {first[:60]!r}, expected {FORMATS}")
 
 
@@ -214,7 +215,16 @@ def _read_folder(folder: Path, scheme: Scheme | None) -> LabelFile:
             faces = [face for part in parts for face in part.faces]
             notes = list(dict.fromkeys(note for part in parts for note in part.notes))
             return LabelFile(f"DeepLabCut project, {len(files)} CSV files", folder, parts[0].landmarks, faces, notes)
-    raise DataError(f"{folder}: no labels in this folder: expected .pts files or DeepLabCut's CollectedData_NAME.csv")
+    for pattern in ("annotations/person_keypoints*.json", "annotations/*.json", "*.json"):
+        if files := sorted(folder.glob(pattern)):
+            if len(files) > 1:
+                names = some([file.relative_to(folder).as_posix() for file in files])
+                raise DataError(f"{folder}: several JSON files, give one of them: {names}")
+            return read_file(files[0], scheme)
+    raise DataError(
+        f"{folder}: no labels in this folder: expected .pts files, DeepLabCut's CollectedData_NAME.csv or a COCO JSON "
+        "(annotations/person_keypoints_default.json of CVAT)"
+    )
 
 
 def _read_own_csv(path: Path) -> LabelFile:
@@ -261,14 +271,15 @@ def _pictures(source: LabelFile, images: str | Path | None) -> Pictures:
     for folder in (home, home / "images", home.parent, home.parent / "images", home.parent.parent):
         for first in range(len(parts)):
             place = folder.joinpath(*parts[first:-1])
-            if place.is_dir() and _holds(place, parts[-1]):
+            # CVAT puts pictures into images/default
+            if place.is_dir() and _holds(place, parts[-1], deep=place.name == "images"):
                 return Pictures(folder)
     raise DataError(f"{source.path}: its pictures are not beside it: give --images DIR")
 
 
-def _holds(folder: Path, name: str) -> bool:
+def _holds(folder: Path, name: str, deep: bool) -> bool:
     try:
-        return Pictures(folder, deep=False).find(name)[0] is not None
+        return Pictures(folder, deep).find(name)[0] is not None
     except DataError:
         return False
 

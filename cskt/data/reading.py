@@ -102,6 +102,7 @@ def read_csv(path: str | Path, required: tuple[str, ...]) -> Table:
     rows, lines = [], []
     try:
         header = [name.strip() for name in next(reader, [])]
+        refuse_semicolons(path, ",".join(header))
         names = _column_names(path, header, required)
         for row in reader:
             if len(row) != len(header):
@@ -117,6 +118,12 @@ def read_csv(path: str | Path, required: tuple[str, ...]) -> Table:
     if not rows:
         raise DataError(f"{path}: expected at least one row below the header")
     return Table(Path(path), lines, dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
+
+
+def refuse_semicolons(path: str | Path, header: str) -> None:
+    """Raise for the first line of a table that spreadsheets of some countries wrote: a CSV's fields are parted by commas."""
+    if header.count(";") > header.count(","):
+        raise DataError(f"{path}, line 1: its fields are parted by semicolons, expected commas: save it as such a CSV")
 
 
 def _column_names(path: str | Path, header: list[str], required: tuple[str, ...]) -> list[str]:
