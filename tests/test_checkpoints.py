@@ -106,6 +106,17 @@ def test_a_file_that_is_no_checkpoint_is_named(tmp_path, content):
             load(path)
 
 
+@pytest.mark.parametrize("content", [b"hello world", b"\x80\x02}q\x00c__builtin__\neval\n", b"PK\x03\x04aaaa"])
+def test_nobody_is_advised_to_trust_a_file_that_is_no_checkpoint(tmp_path, content):
+    (tmp_path / "net.pt").write_bytes(content)
+    with pytest.raises(DataError) as error:
+        checkpoints.load(tmp_path / "net.pt")
+    told = "cannot be read as a checkpoint of plain weights: it is damaged, is another kind of file, or holds more than"
+    assert str(error.value) == f"{tmp_path / 'net.pt'}: {told} weights"
+    with pytest.raises(DataError, match=r"is a folder, expected the file of a checkpoint"):
+        checkpoints.load(tmp_path)
+
+
 class Intruder:
     def __reduce__(self):
         return os.mkdir, ("intruded",)

@@ -6,6 +6,7 @@ would run code is refused.
 """
 
 import re
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -159,14 +160,22 @@ def know_scheme(plain: dict[str, Any], path: str | Path) -> None:
 
 def _read(path: str | Path) -> Any:
     path = Path(path)
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder, expected the file of a checkpoint (checkpoint.pt)")
     if not path.is_file():
         raise DataError(f"{path}: no such checkpoint")
     try:
         _refuse_bomb(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises a different type for each kind of damage
-        first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise DataError(f"{path}: cannot be read as a checkpoint of plain weights ({first})") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles that are none of torch's
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except DataError:
+        raise
+    except Exception as error:  # torch raises a different type for each kind of damage, and advises to trust the file
+        raise DataError(
+            f"{path}: cannot be read as a checkpoint of plain weights: it is damaged, is another kind of file, or holds "
+            "more than weights"
+        ) from error
 
 
 def _refuse_bomb(path: Path) -> None:
@@ -175,7 +184,10 @@ def _refuse_bomb(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             claimed, size = sum(part.file_size for part in archive.infolist()), path.stat().st_size
         if claimed > size:
-            raise ValueError(f"it unpacks to {claimed:,} bytes and has {size:,}")
+            raise DataError(
+                f"{path}: cannot be read as a checkpoint of plain weights: it unpacks to {claimed:,} bytes and has "
+                f"{size:,}"
+            )
 
 
 def _fill(net: torch.nn.Module, weights: dict[str, torch.Tensor], path: str | Path) -> None:
