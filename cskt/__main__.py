@@ -96,10 +96,12 @@ def evaluate(args: argparse.Namespace) -> None:
     from cskt.settings import Setting
     from cskt.shapes import fit_shape, place_shape
 
+    files.check_output(args.out, (".csv",))
     cfg = config.load(args.config, config.parse_overrides(args.set))
     setting = Setting(cfg)
     net = checkpoints.load(args.checkpoint).to(setting.device)
     truth = read_coco(args.annotations, args.images, scheme=SCHEMES[net.spec["scheme"]])
+    files.refuse_overwriting([args.out], [args.config, args.checkpoint, args.annotations, *truth.table["path"]])
     if len(truth.problems):
         _note(f"{args.annotations}: {truth.summary()}")
     labeled = setting.annotations("labeled")
@@ -127,7 +129,7 @@ def evaluate(args: argparse.Namespace) -> None:
 
 
 def predict(args: argparse.Namespace) -> int:
-    """Find landmarks in a folder of pictures; write one row per picture, in image pixels."""
+    """Find landmarks in a folder of pictures, or in one picture; write one row per picture, in image pixels."""
     from cskt import files
     from cskt.consensus import predict_consensus
     from cskt.data.datasets import unlabeled_set, unreadable_images
@@ -140,9 +142,8 @@ def predict(args: argparse.Namespace) -> int:
     from cskt.models.inference import folded
     from cskt.predict import predict as predict_table
 
-    outputs = [path for path in (args.out, args.coco, args.deeplabcut) if path is not None]
-    for path in outputs:
-        files.check_output(path)
+    kinds = ((args.out, (".csv", ".json")), (args.coco, (".json",)), (args.deeplabcut, (".csv",)))
+    outputs = [path for path, endings in kinds if path is not None and files.check_output(path, endings)]
     net = open_net(args.checkpoint).to(pick_device(args.device))
     if args.quick and isinstance(net, LandmarkNet):
         net = folded(net)
@@ -207,6 +208,8 @@ def table(args: argparse.Namespace) -> None:
     """Print the results of a setting's finished runs, and write them where asked."""
     from cskt import files, runs
 
+    if args.out is not None:
+        files.check_output(args.out, (".csv",))
     found = runs.collect(args.setting)
     if args.out is not None:
         files.write_csv(args.out, found)
@@ -302,7 +305,7 @@ def _parser() -> argparse.ArgumentParser:
     example = "python -m cskt predict --checkpoint checkpoint.pt --images pictures --out predictions.csv --draw drawn"
     command = _add(commands, predict, example)
     command.add_argument("--checkpoint", required=True, metavar="PT", help="a network that cskt saved or exported")
-    command.add_argument("--images", required=True, metavar="DIR", help="folder of pictures")
+    command.add_argument("--images", required=True, metavar="DIR", help="folder of pictures, or one picture")
     command.add_argument("--boxes", metavar="CSV", help="face boxes: columns img, x, y, w, h in image pixels")
     command.add_argument("--deep", action="store_true", help="also the pictures in the folders below")
     command.add_argument("--out", required=True, metavar="FILE", help="one row per picture (.csv), or COCO (.json)")

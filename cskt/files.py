@@ -74,20 +74,27 @@ def make_folder(path: str | Path) -> Path:
     return Path(path)
 
 
-def check_output(path: str | Path) -> None:
-    """Find out, before long work, that a file cannot be written; nothing is made.
+def check_output(path: str | Path, endings: tuple[str, ...] = ()) -> Path:
+    """Find out, before long work, that a file cannot be written; nothing is made. Returns the path.
+
+    Args:
+        path: the file.
+        endings: of which its name must have one; any, if there are none.
 
     Raises:
-        WriteError: it is a folder, or is to lie in what is no folder or may not be written to.
+        WriteError: it has another ending, is a folder, or is to lie in what is no folder or may not be written to.
     """
     path = Path(path)
     if path.is_dir():
         raise WriteError(f"{path}: is a folder, expected the name of a file to write")
+    if endings and path.suffix.lower() not in endings:
+        raise WriteError(f"{path}: expected the name of a file that ends in {' or '.join(endings)}")
     above = next(place for place in path.absolute().parents if os.path.lexists(place))
     if not above.is_dir():
         raise WriteError(f"{path}: cannot be written: {above} is no folder")
     if not os.access(above, os.W_OK | os.X_OK):
         raise WriteError(f"{path}: cannot be written: {above} may not be written to")
+    return path
 
 
 def refuse_overwriting(outputs: Iterable[str | Path], inputs: Iterable[str | Path]) -> None:

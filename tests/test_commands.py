@@ -206,12 +206,25 @@ def test_predict_writes_coco_and_deeplabcut_with_the_same_numbers(tmp_path, chec
         ({"--checkpoint": "nothing.pt"}, "nothing.pt"),
         ({"--images": "nowhere"}, "nowhere"),
         ({"--boxes": "no.csv"}, "no.csv"),
+        ({"--checkpoint": "."}, ".: is a folder, expected the file of a checkpoint"),
+        ({"--images": "README.md"}, "README.md: neither a folder of pictures nor a picture (ends in .jpg, "),
+        ({"--device": "gpu"}, "device 'gpu' is not here"),
+        ({"--out": "o.xlsx"}, "o.xlsx: expected the name of a file that ends in .csv or .json"),
+        ({"--coco": "o.csv"}, "o.csv: expected the name of a file that ends in .json"),
+        ({"--deeplabcut": "o.json"}, "o.json: expected the name of a file that ends in .csv"),
+        ({"--out": "docs"}, "docs: is a folder, expected the name of a file to write"),
+        ({"--out": "README.md/o.csv"}, "README.md/o.csv: cannot be written: "),
+        ({"--draw": "README.md"}, "README.md/cat_0.png: cannot be written: "),
     ],
 )
-def test_predict_says_which_file_is_at_fault(tmp_path, checkpoint, pictures, capsys, change, named):
+def test_predict_says_which_file_is_at_fault_before_it_predicts(
+    tmp_path, checkpoint, pictures, capsys, monkeypatch, change, named
+):
+    monkeypatch.setattr("cskt.data.datasets.unlabeled_set", lambda *_, **__: pytest.fail("the long work has begun"))
     arguments = {"--checkpoint": str(checkpoint), "--images": str(pictures), "--out": str(tmp_path / "o.csv")} | change
     assert main(["predict", *(part for pair in arguments.items() for part in pair)]) == 2
-    assert named in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert named in err and err.count("\n") == 1
     assert not (tmp_path / "o.csv").exists()
 
 
@@ -226,3 +239,40 @@ def test_boxes_that_are_jittered_move_the_mean_shape_and_not_the_norm(tmp_path, 
     moved = np.abs(errors["0.1"] - errors["0"])
     # by a tenth of 60 and 50 px each way, and as much again at the border of a larger box
     assert (moved > 0.1).all() and (moved < 2 * np.hypot(6, 5)).all()
+
+
+def test_what_is_read_is_not_written_over(tmp_path, checkpoint, pictures, setting, capsys):
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text("img,x,y,w,h\ncat_0.png,0,0,80,60\n")
+    assert draw(checkpoint, pictures, tmp_path, "--boxes", boxes, "--deeplabcut", boxes) == 2
+    assert "boxes.csv: is read here and would be written over" in capsys.readouterr().err
+    assert boxes.read_text().startswith("img,x,y,w,h\n")
+
+
+def test_one_picture_alone_can_be_given(tmp_path, checkpoint, pictures):
+    assert draw(checkpoint, pictures / "cat_1.png", tmp_path, "--draw", tmp_path / "drawn") == 0
+    assert pd.read_csv(tmp_path / "out.csv")["image"].tolist() == ["cat_1.png"]
+    assert [path.name for path in (tmp_path / "drawn").iterdir()] == ["cat_1.png"]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"--out": "scores.xlsx"}, "scores.xlsx: expected the name of a file that ends in .csv"),
+        ({"--out": "docs"}, "docs: is a folder"),
+        ({"--config": "nothing.yaml"}, "nothing.yaml"),
+        ({"--checkpoint": "nothing.pt"}, "nothing.pt: no such checkpoint"),
+        ({"--annotations": "README.md"}, "README.md, line 1, column 1: not JSON"),
+        ({"--annotations": "docs"}, "docs: cannot be read: Is a directory"),
+        ({"--images": "nowhere"}, "faces.json: none of its images can be used; the first: "),
+        ({"--set": "DEVICE=gpu"}, "device 'gpu' is not here"),
+        ({"--set": "DEVICE"}, "DEVICE"),
+        ({"--set": "DEVISE=cpu"}, "DEVISE"),
+    ],
+)
+def test_evaluate_says_what_is_at_fault_in_one_line(tmp_path, checkpoint, pictures, setting, capsys, change, named):
+    given = {"--config": str(setting[0]), "--annotations": str(setting[1]), "--checkpoint": str(checkpoint),
+             "--images": str(pictures), "--out": str(tmp_path / "scores.csv")} | change  # fmt: skip
+    assert main(["evaluate", *(part for pair in given.items() for part in pair)]) == 2
+    err = capsys.readouterr().err
+    assert named in err and err.count("\n") == 1

@@ -18,7 +18,7 @@ class Pictures:
     """The pictures in a folder and in the folders below it, found by the names that labels give them.
 
     Args:
-        folder: hidden files and folders (.name) are passed over.
+        folder: hidden files and folders (.name) are passed over; or one picture, alone.
         deep: look into the folders below, too.
 
     Attributes:
@@ -30,10 +30,15 @@ class Pictures:
 
     def __init__(self, folder: str | Path, deep: bool = True):
         self.folder = Path(folder)
-        if not self.folder.is_dir():
-            raise DataError(f"{folder}: no such folder of pictures")
         found = {}
-        for place, below, files in os.walk(self.folder):
+        if self.folder.is_file() and self.folder.suffix.lower() in ENDINGS:
+            found = {self.folder.name: self.folder}
+            self.folder = self.folder.parent
+        elif self.folder.is_file():
+            raise DataError(f"{folder}: neither a folder of pictures nor a picture (ends in {', '.join(ENDINGS)})")
+        elif not self.folder.is_dir():
+            raise DataError(f"{folder}: no such folder of pictures")
+        for place, below, files in os.walk(self.folder) if not found else ():
             below[:] = sorted(name for name in below if not name.startswith(".")) if deep else []
             for file in files:
                 path = Path(place, file)
@@ -86,7 +91,7 @@ class Pictures:
 def read_folder(
     folder: str | Path, scheme: Scheme, *, boxes: str | Path | None = None, deep: bool = False, species: str = ""
 ) -> Annotations:
-    """List the pictures in a folder, with their face boxes and without landmarks.
+    """List the pictures in a folder (or one picture alone), with their face boxes and without landmarks.
 
     A picture is a file with one of `pictures.ENDINGS`. One whose box is missing or has no size, and, where
     there are no boxes, one whose size cannot be read, is excluded and reported.
