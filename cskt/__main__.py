@@ -351,7 +351,7 @@ def _parser() -> argparse.ArgumentParser:
 
     command = _add(commands, horse_lists, "python -m cskt horse-lists ../data/release_data")
     command.add_argument("release", help="the unpacked release_data of Rashid et al.")
-    command.add_argument("--seed", type=int, default=0, help="of the draw (default: %(default)s)")
+    command.add_argument("--seed", type=own_commands.whole(0), default=0, help="of the draw (default: %(default)s)")
 
     parser.epilog = _overview(commands)
     return parser

@@ -3,6 +3,7 @@
 import argparse
 import re
 import sys
+from collections.abc import Callable
 
 # Commands import what they need themselves, so that `--help` does not wait for it.
 
@@ -115,8 +116,8 @@ def add_parsers(commands: argparse._SubParsersAction) -> None:
 
     command = _add(kinds, "sample", data_sample, "python -m cskt data sample --out my_animals")
     command.add_argument("--out", required=True, metavar="DIR", help="folder to make")
-    command.add_argument("--labeled", type=int, default=40, metavar="N", help="labels (default: %(default)s)")
-    command.add_argument("--unlabeled", type=int, default=200, metavar="N", help="other pictures (%(default)s)")
+    command.add_argument("--labeled", type=whole(1), default=40, metavar="N", help="labels (default: %(default)s)")
+    command.add_argument("--unlabeled", type=whole(0), default=200, metavar="N", help="other pictures (%(default)s)")
 
     example = "python -m cskt adapt --labeled my_animals/labels.csv --images my_animals/pictures --out adapted"
     command = _add(commands, "adapt", adapt, example)
@@ -124,12 +125,12 @@ def add_parsers(commands: argparse._SubParsersAction) -> None:
     _add_reading(command)
     command.add_argument("--out", required=True, metavar="DIR", help="folder of all results; call again to go on")
     command.add_argument("--human", metavar="PT", help="face model to start from and to mine with, or none")
-    command.add_argument("--folds", type=int, metavar="K", help="parts of the cross-validation (default: 5; 0: none)")
-    command.add_argument("--next", type=int, metavar="N", help="pictures to propose for labeling (default: 20)")
+    command.add_argument("--folds", type=whole(0), metavar="K", help="parts of the cross-validation (default: 5; 0: none)")
+    command.add_argument("--next", type=whole(0), metavar="N", help="pictures to propose for labeling (default: 20)")
     command.add_argument("--few-shot-only", action="store_true", help="learn from the labels alone: quick")
     command.add_argument("--until-mining", action="store_true", help="stop before the long part, to see pseudo-labels")
     command.add_argument("--estimate", action="store_true", help="say how long it takes, and stop")
-    command.add_argument("--workers", type=int, metavar="N", help="processes at a time (default: one per core)")
+    command.add_argument("--workers", type=whole(1), metavar="N", help="processes at a time (default: one per core)")
     command.add_argument("--config", default="params/own.yaml", metavar="YAML", help="params file (%(default)s)")
     command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override of the config")
 
@@ -184,6 +185,17 @@ def copyable(example: str, indent: str, width: int = 110) -> list[str]:
         else:
             lines[-1] += f" {part}"
     return lines
+
+
+def whole(least: int) -> Callable[[str], int]:
+    """What reads an argument that is a whole number, `least` or more."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"\d{1,9}", text) or int(text) < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number of {least} or more, found {text!r}")
+        return int(text)
+
+    return read
 
 
 def note(text: str) -> None:

@@ -78,6 +78,25 @@ def test_check_of_a_damaged_file_is_one_line_and_status_2(tmp_path, monkeypatch,
     )
 
 
+@pytest.mark.parametrize(
+    ("command", "least"),
+    [
+        ("adapt --out o --workers -2", 1),
+        ("adapt --out o --workers 0", 1),
+        ("adapt --out o --folds=-1", 0),
+        ("adapt --out o --next many", 0),
+        ("data sample --out o --unlabeled -5", 0),
+        ("data sample --out o --labeled 0", 1),
+        ("data sample --out o --labeled 2.5", 1),
+    ],
+)
+def test_a_count_must_be_a_whole_number_that_makes_sense(command, least, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(command.split())
+    assert stop.value.code == 2
+    assert f"expected a whole number of {least} or more, found" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["data check", "data sample"])
 def test_each_command_has_an_example(command, capsys):
     with pytest.raises(SystemExit) as stop:
