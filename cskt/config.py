@@ -75,7 +75,7 @@ DEFAULTS = {
     # --- animals of your own: `cskt adapt` and notebooks/demo_own_data; see docs/own_data.md ----------------------
     "OWN": {
         "LABELS": "",  # file or folder of labels, in any format that `cskt data check` reads
-        "IMAGES": "",  # folder of the pictures, labeled ones and others
+        "IMAGES": "",  # folder of the pictures, labeled ones and others; "": the one beside the labels
         "BOXES": "",  # CSV file of face boxes (img, x, y, w, h); else from the labels, and whole unlabeled pictures
         "BOX": "auto",  # boxes of labels that BOXES does not give: auto, landmarks, picture (cskt.data.labels)
         "SCHEME": "",  # YAML file of the landmark scheme; else proposed from names and labels

@@ -125,7 +125,7 @@ def add_parsers(commands: argparse._SubParsersAction) -> None:
     _add_reading(command)
     command.add_argument("--out", required=True, metavar="DIR", help="folder of all results; call again to go on")
     command.add_argument("--human", metavar="PT", help="face model to start from and to mine with, or none")
-    command.add_argument("--folds", type=whole(0), metavar="K", help="parts of the cross-validation (default: 5; 0: none)")
+    command.add_argument("--folds", type=whole(0), metavar="K", help="parts of the cross-validation (5; 0: none)")
     command.add_argument("--next", type=whole(0), metavar="N", help="pictures to propose for labeling (default: 20)")
     command.add_argument("--few-shot-only", action="store_true", help="learn from the labels alone: quick")
     command.add_argument("--until-mining", action="store_true", help="stop before the long part, to see pseudo-labels")
@@ -137,7 +137,7 @@ def add_parsers(commands: argparse._SubParsersAction) -> None:
 
 def _add_reading(command: argparse.ArgumentParser) -> None:
     """The arguments that say how labels are read."""
-    command.add_argument("--images", metavar="DIR", help="folder of the pictures (default: beside the labels)")
+    command.add_argument("--images", metavar="DIR", help="folder of pictures (default: the one beside the labels)")
     command.add_argument("--boxes", metavar="CSV", help="face boxes: columns img, x, y, w, h in image pixels")
     command.add_argument(
         "--box",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from cskt.data.labels import read_labels
 from cskt.errors import DataError
 from cskt.landmarks import SCHEMES
 from cskt.models import LandmarkNet, checkpoints
+from cskt.settings import Setting
 
 LABELED, UNLABELED = 6, 8
 
@@ -154,7 +156,7 @@ def test_small_faces_in_whole_pictures_are_warned_of(tiny, home, tmp_path):
         ({"HUMAN__CHECKPOINT": ""}, r"a face model to start from is needed: --human CHECKPOINT.* makes one of drawn "
          r"faces .*cskt run notebooks/02_human_model.ipynb .*Without any: --human none"),
         ({"HUMAN__CHECKPOINT": "gone.pt"}, r"gone\.pt: no such checkpoint"),
-        ({"OWN__LABELS": ""}, r"give the labels and the folder of pictures: --labeled PATH --images DIR"),
+        ({"OWN__LABELS": ""}, r"give the labels: --labeled PATH .*folder of pictures: --images DIR"),
         ({"OWN__IMAGES": "nowhere"}, r"nowhere: no such folder of pictures"),
     ],
 )  # fmt: skip
@@ -171,6 +173,36 @@ def test_a_folder_of_labeled_pictures_alone_is_refused_unless_labels_are_enough(
     with pytest.raises(DataError, match="no picture without a label to learn from; --few-shot-only needs none"):
         prepare(home, tmp_path / "out", **changes)
     assert prepare(home, tmp_path / "out", **changes, OWN__FEW_SHOT_ONLY=True).unlabeled is None
+
+
+def test_labels_and_unlabeled_pictures_may_lie_in_two_folders(tiny, home, tmp_path):
+    """A folder that DeepLabCut labeled, and another one whose pictures are called the same."""
+    video, others = tmp_path / "dlc" / "labeled-data" / "video", tmp_path / "others"
+    names = foreign.pictures(tmp_path / "dlc", LABELED, deep="labeled-data/video/")
+    (video / "CollectedData_Ann.csv").write_text(foreign.deeplabcut_csv(names, foreign.landmarks(LABELED), 3))
+    others.mkdir()
+    for k in range(UNLABELED):
+        name = f"cat_{LABELED + k}.png" if k else "cat_0.png"
+        (others / name).write_bytes((home / "pictures" / f"cat_{LABELED + k}.png").read_bytes())
+    changes = {"OWN__IMAGES": str(others), "OWN__BOXES": "", "OWN__SCHEME": ""}
+    adaptation = prepare(home, tmp_path / "out", OWN__LABELS=str(video), **changes)
+    setting = Setting(config.load(tmp_path / "out" / "config.yaml"))
+    labeled, unlabeled = setting.annotations("test"), setting.annotations("unlabeled")
+    assert labeled.table["image"].tolist() == [f"dlc/{name}" for name in names]
+    assert [Path(path) for path in labeled.table["path"]] == [tmp_path / "dlc" / name for name in names]
+    assert len(unlabeled) == UNLABELED
+    assert {Path(path).parent for path in unlabeled.table["path"]} == {others}
+    assert np.array_equal(labeled.landmarks, adaptation.labels.faces.landmarks, equal_nan=True)
+    assert sorted(name for part in adaptation.held_out.values() for name in part) == labeled.table["image"].tolist()
+
+
+def test_without_a_folder_of_pictures_the_one_beside_the_labels_is_taken(tiny, home, tmp_path):
+    shutil.copytree(home / "pictures", tmp_path / "images")
+    shutil.copy(home / "one.csv", tmp_path)
+    adaptation = prepare(home, tmp_path / "out", OWN__LABELS=str(tmp_path / "one.csv"), OWN__IMAGES="")
+    assert len(adaptation.labels.faces) == LABELED
+    assert len(adaptation.unlabeled) == UNLABELED
+    assert {Path(path).parent for path in adaptation.unlabeled.table["path"]} == {tmp_path / "images"}
 
 
 def test_a_folder_of_another_adaptation_is_not_mixed_with_this_one(tiny, home, tmp_path):

@@ -67,6 +67,32 @@ def test_pictures_beside_the_labels_are_found_without_being_told(home):
         read_labels(files["SLEAP"][0])
 
 
+def test_a_picture_that_the_given_folder_lacks_is_looked_for_beside_the_labels(tmp_path):
+    """The frames of two videos are called the same, and so is an unlabeled one: none is taken for another."""
+    points, others = foreign.landmarks(), tmp_path / "others"
+    for video, own in (("a", points[:2]), ("b", points[2:])):
+        names = foreign.pictures(tmp_path / "dlc", 2, deep=f"labeled-data/{video}/")
+        csv = tmp_path / "dlc" / "labeled-data" / video / "CollectedData_Ann.csv"
+        csv.write_text(foreign.deeplabcut_csv(names, own, 3))
+    others.mkdir()
+    Image.new("RGB", foreign.SIZE, "red").save(others / "cat_0.png")
+    labels = read_labels(tmp_path / "dlc", others)
+    wanted = [str(tmp_path / "dlc" / "labeled-data" / video / f"cat_{k}.png") for video in "ab" for k in (0, 1)]
+    assert labels.faces.table["path"].tolist() == wanted
+    assert np.array_equal(labels.faces.landmarks, points, equal_nan=True)
+    assert f"4 labeled faces lie beside the labels, not in {others}: {wanted[0]}" in labels.notes
+    one = read_labels(tmp_path / "dlc" / "labeled-data" / "a" / "CollectedData_Ann.csv", others).faces
+    assert one.table["path"].tolist() == wanted[:2]
+    (tmp_path / "boxes.csv").write_text("img,x,y,w,h\nlabeled-data/b/cat_1.png,3,4,50,60\ncat_0.png,1,2,30,40\n")
+    boxes = read_labels(tmp_path / "dlc", others, boxes=tmp_path / "boxes.csv").faces.boxes
+    assert boxes[3].tolist() == [3, 4, 50, 60]
+    assert [1, 2, 30, 40] not in boxes.tolist()
+    # a copy of a labeled picture in the given folder is that picture
+    (others / "cat_0.png").write_bytes((tmp_path / "dlc" / "labeled-data" / "a" / "cat_0.png").read_bytes())
+    one = read_labels(tmp_path / "dlc" / "labeled-data" / "a" / "CollectedData_Ann.csv", others).faces
+    assert set(one.table["path"]) == {str(others / "cat_0.png"), wanted[1]}
+
+
 def test_pts_of_nine_points_are_animalwebs(tmp_path):
     names = foreign.pictures(tmp_path, 1)
     foreign.pts(tmp_path, names, np.arange(18.0).reshape(1, 9, 2))

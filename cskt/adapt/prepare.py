@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from yacs.config import CfgNode
 
 from cskt import config, files
 from cskt.adapt.job import NO_MODEL, load_human
-from cskt.data.exports import coco_content
+from cskt.data.exports import coco_content, picture_of
 from cskt.data.folder import read_folder
 from cskt.data.labels import Labels, read_labels
 from cskt.data.pictures import picture_size
@@ -67,16 +67,15 @@ def prepare(params: str | Path, overrides: Mapping[str, Any], out: str | Path) -
     out = Path(out).resolve()
     cfg = config.load(params, overrides)
     own = cfg.OWN
-    if not own.LABELS or not own.IMAGES:
-        raise DataError(
-            "give the labels and the folder of pictures: --labeled PATH --images DIR (OWN.LABELS, OWN.IMAGES)"
-        )
+    if not own.LABELS:
+        raise DataError("give the labels: --labeled PATH (OWN.LABELS), and the folder of pictures: --images DIR")
     human = _human(cfg)
     scheme = read_scheme(own.SCHEME) if own.SCHEME else None
-    labels = read_labels(own.LABELS, own.IMAGES, boxes=own.BOXES or None, box=own.BOX, scheme=scheme,
+    labels = read_labels(own.LABELS, own.IMAGES or None, boxes=own.BOXES or None, box=own.BOX, scheme=scheme,
                          species=own.SPECIES, keep=own.LIST or None, frames=own.FRAMES or None)  # fmt: skip
     unlabeled = _unlabeled(labels, cfg)
-    overrides = {**overrides, **_derived(out, cfg, human, labels)}
+    labels, unlabeled, folder = _one_folder(labels, unlabeled)
+    overrides = {**overrides, **_derived(out, cfg, human, folder)}
     cfg = config.load(params, overrides)
     held_out = {"final": [], **_folds(labels.faces, own.FOLDS, cfg.SEED)}
 
@@ -138,7 +137,8 @@ def _human(cfg: CfgNode) -> LandmarkNet | None:
 def _unlabeled(labels: Labels, cfg: CfgNode) -> Annotations | None:
     """All pictures without a label, None if there are none and none are needed; see `read_folder` for their boxes."""
     own, faces = cfg.OWN, labels.faces
-    pictures = read_folder(own.IMAGES, faces.scheme, boxes=own.BOXES or None, deep=True, species=own.SPECIES)
+    folder = own.IMAGES or labels.pictures.folder
+    pictures = read_folder(folder, faces.scheme, boxes=own.BOXES or None, deep=True, species=own.SPECIES)
     labeled = set(faces.table["path"])
     # a picture whose labels could not be used is no unlabeled one
     named = {name for name, path in labels.pictures.paths.items() if str(path) in labeled}
@@ -147,16 +147,34 @@ def _unlabeled(labels: Labels, cfg: CfgNode) -> Annotations | None:
     if rest.empty and own.FEW_SHOT_ONLY:
         return None
     if rest.empty:
-        raise DataError(f"{own.IMAGES}: no picture without a label to learn from; --few-shot-only needs none")
+        raise DataError(f"{folder}: no picture without a label to learn from; --few-shot-only needs none")
     return pictures.select(rest["image"])
 
 
-def _derived(out: Path, cfg: CfgNode, human: LandmarkNet | None, labels: Labels) -> dict[str, Any]:
+def _one_folder(labels: Labels, unlabeled: Annotations | None) -> tuple[Labels, Annotations | None, Path]:
+    """Name all pictures below one folder: that of the pictures, or one above, where some labeled ones lie elsewhere."""
+    folder = Path(os.path.abspath(labels.pictures.folder))
+    paths = [os.path.abspath(path) for path in labels.faces.table["path"]]
+    if all(Path(path).is_relative_to(folder) for path in paths):
+        return labels, unlabeled, folder
+    folder = Path(os.path.commonpath([folder, *(os.path.dirname(path) for path in paths)]))
+
+    def named(faces: Annotations) -> Annotations:
+        rows = zip(faces.table["image"], faces.table["path"], strict=True)
+        # of several faces in a picture the "#2" stays
+        names = [Path(os.path.abspath(path)).relative_to(folder).as_posix() + name.removeprefix(picture_of(name, path))
+                 for name, path in rows]  # fmt: skip
+        return replace(faces, table=faces.table.assign(image=names))
+
+    return replace(labels, faces=named(labels.faces)), named(unlabeled) if unlabeled else None, folder
+
+
+def _derived(out: Path, cfg: CfgNode, human: LandmarkNet | None, folder: Path) -> dict[str, Any]:
     """What follows from the inputs: where the data lies, and the human model's network."""
     derived: dict[str, Any] = {
         "DATA.FORMAT": "coco",
         "DATA.ROOT": str(out / "data"),
-        "DATA.IMAGES": str(labels.pictures.folder.resolve()),
+        "DATA.IMAGES": str(folder),
         "DATA.SCHEME": "scheme.yaml",
         "DATA.TRAIN": ["labeled.json"],
         "DATA.LABELED": "final.txt",

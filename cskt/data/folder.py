@@ -135,12 +135,12 @@ def species_by_name(name: str) -> str:
     return "animal" if species == Path(name).stem else species
 
 
-def read_boxes(path: str | Path, pictures: Pictures) -> dict[str, tuple[float, float, float, float]]:
+def read_boxes(path: str | Path, pictures) -> dict[str, tuple[float, float, float, float]]:
     """Read face boxes x, y, w, h (image pixels) by picture; those of other pictures are passed over.
 
     Args:
         path: CSV file with columns img (or image), x, y, w, h.
-        pictures: whose names the boxes are given.
+        pictures: `Pictures`, or `places.Places`, by whose names the boxes are given.
 
     Raises:
         DataError: a file that is not of its layout, or two boxes for one picture.
@@ -149,7 +149,7 @@ def read_boxes(path: str | Path, pictures: Pictures) -> dict[str, tuple[float, f
     columns = [numbers(table, column, blank_is_nan=True) for column in "xywh"]
     boxes: dict[str, tuple] = {}
     for written, row in rows_by_name(table, "img").items():
-        name, _ = pictures.find(written)
+        name = pictures.find(written)[0]
         if name in boxes:
             raise DataError(f"{path}, line {table.lines[row]}: a second box for the picture {name!r}")
         if name is not None:

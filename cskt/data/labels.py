@@ -14,6 +14,7 @@ from cskt.data.deeplabcut import is_deeplabcut, read_deeplabcut_csv, read_deepla
 from cskt.data.folder import Pictures, read_boxes, species_by_name
 from cskt.data.labelfile import Face, LabelFile, number, point
 from cskt.data.pictures import measure
+from cskt.data.places import Places
 from cskt.data.pts import pts_faces
 from cskt.data.reading import read_csv, read_list, read_text, refuse_semicolons
 from cskt.data.schemes import scheme_of
@@ -89,7 +90,8 @@ def read_labels(
 
     Args:
         path: file or folder of labels; `FORMATS` says which.
-        images: folder of the pictures, looked through with all below it; None: beside the labels.
+        images: folder of the pictures, looked through with all below it; None: beside the labels. A picture that is not
+            there is looked for beside the labels, too (`places.Places`).
         boxes: CSV file of face boxes (img, x, y, w, h), stronger than those of the label file.
         box: for a face that has none there: "auto" (the label file's box; if it has none, or no more than the
             landmarks' own extent, AnimalWeb's rule: `boxes.box_of`), "landmarks" (that rule for all), or "picture" (the
@@ -105,20 +107,22 @@ def read_labels(
     if box not in BOXES:
         raise DataError(f"box {box!r} is not one of {', '.join(BOXES)}")
     source = read_file(path, scheme)
-    pictures = _pictures(source, images)
+    places = Places(source, images)
+    pictures = places.first
     names, order = _order(source, scheme)
     frame_names = list(read_list(frames).line_of) if frames is not None else None
-    kept = {_must_find(pictures, name, keep) for name in read_list(keep).line_of} if keep is not None else None
-    box_table = read_boxes(boxes, pictures) if boxes is not None else {}
+    kept = {places.must_find(name, keep) for name in read_list(keep).line_of} if keep is not None else None
+    box_table = read_boxes(boxes, places) if boxes is not None else {}
 
-    problems, found = ProblemLog(strict=False), []
+    problems, found, file_of = ProblemLog(strict=False), [], {}
     for face in source.faces:
-        name, why = _find(pictures, face, frame_names)
+        name, picture, why = places.find_face(face, frame_names)
         told = face.image or f"frame {face.frame}"
         if name is None:
             problems.exclude(told, source.path, why, face.line)
         elif kept is None or name in kept:
             found.append((name, face))
+            file_of[name] = picture
     if not found:
         why = problems.table()["problem"].iloc[0] if kept is None else f"none of them is in {keep}"
         raise DataError(f"{source.path}: none of its {len(source.faces)} pictures can be used: {why}; see --images")
@@ -133,10 +137,10 @@ def read_labels(
             continue
         seen[name, face.individual] = face
         numbers[name] += 1
-        size, why = measure(pictures.paths[name])
+        size, why = measure(file_of[name])
         landmarks = face.landmarks[order]
         if size is None:
-            problems.exclude(name, pictures.paths[name], f"cannot be read as a picture: {why}")
+            problems.exclude(name, file_of[name], f"cannot be read as a picture: {why}")
             continue
         if np.isnan(landmarks).all():
             problems.exclude(name, source.path, "no landmark is labeled", face.line)
@@ -149,7 +153,7 @@ def read_labels(
         how[kind] += 1
         row = name if several[name] == 1 else f"{name}#{numbers[name]}"
         which = species or face.species or species_by_name(name)
-        rows.append((row, str(pictures.paths[name]), which, family_of(which), "", *own))
+        rows.append((row, str(file_of[name]), which, family_of(which), "", *own))
         points.append(landmarks)
         sizes.append(size)
 
@@ -163,6 +167,9 @@ def read_labels(
     table = pd.DataFrame(rows, columns=_COLUMNS)
     faces = annotations(table, scheme, problems, source.path, stacked, np.array(sizes, dtype=float).reshape(-1, 2))
     notes = [*source.notes, *(f"boxes: {count} {kind}" for kind, count in how.items())]
+    home = pictures.folder.absolute()
+    if elsewhere := [path for path in faces.table["path"] if not Path(path).absolute().is_relative_to(home)]:
+        notes.append(f"{len(elsewhere)} labeled faces lie beside the labels, not in {pictures.folder}: {elsewhere[0]}")
     return Labels(faces, source.format, notes, pictures, proposed)
 
 
@@ -258,47 +265,6 @@ def _order(source: LabelFile, scheme: Scheme | None) -> tuple[tuple[str, ...], l
             f"found {', '.join(source.landmarks)}"
         )
     return scheme.landmarks, [source.landmarks.index(name) for name in scheme.landmarks]
-
-
-def _pictures(source: LabelFile, images: str | Path | None) -> Pictures:
-    """The pictures of a given folder, or of the nearest one that holds those of the labels."""
-    if images is not None:
-        return Pictures(images)
-    at = source.path.resolve()
-    home = at if at.is_dir() else at.parent
-    # a folder is taken only if the first face's picture is where the labels say: nobody's home is looked through
-    parts = [part for part in source.faces[0].image.replace("\\", "/").split("/") if part]
-    for folder in (home, home / "images", home.parent, home.parent / "images", home.parent.parent):
-        for first in range(len(parts)):
-            place = folder.joinpath(*parts[first:-1])
-            # CVAT puts pictures into images/default
-            if place.is_dir() and _holds(place, parts[-1], deep=place.name == "images"):
-                return Pictures(folder)
-    raise DataError(f"{source.path}: its pictures are not beside it: give --images DIR")
-
-
-def _holds(folder: Path, name: str, deep: bool) -> bool:
-    try:
-        return Pictures(folder, deep).find(name)[0] is not None
-    except DataError:
-        return False
-
-
-def _find(pictures: Pictures, face: Face, frames: Sequence[str] | None) -> tuple[str | None, str]:
-    if face.frame is None:
-        return pictures.find(face.image)
-    if frames is None:
-        return pictures.find_frame(face.frame)
-    if face.frame >= len(frames):
-        return None, f"frame {face.frame} is beyond the list of {len(frames)} pictures"
-    return pictures.find(frames[face.frame])
-
-
-def _must_find(pictures: Pictures, name: str, listed: str | Path) -> str:
-    found, why = pictures.find(name)
-    if found is None:
-        raise DataError(f"{listed}: {name!r}: {why}")
-    return found
 
 
 def _box(face: Face, given: tuple | None, landmarks: np.ndarray, size: tuple[int, int], box: str):

@@ -121,7 +121,7 @@ def read_csv(path: str | Path, required: tuple[str, ...]) -> Table:
 
 
 def refuse_semicolons(path: str | Path, header: str) -> None:
-    """Raise for the first line of a table that spreadsheets of some countries wrote: a CSV's fields are parted by commas."""
+    """Raise for the first line of a table as spreadsheets of some countries write it, with semicolons for commas."""
     if header.count(";") > header.count(","):
         raise DataError(f"{path}, line 1: its fields are parted by semicolons, expected commas: save it as such a CSV")
 

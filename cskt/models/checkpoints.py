@@ -173,8 +173,8 @@ def _read(path: str | Path) -> Any:
         raise
     except Exception as error:  # torch raises a different type for each kind of damage, and advises to trust the file
         raise DataError(
-            f"{path}: cannot be read as a checkpoint of plain weights: it is damaged, is another kind of file, or holds "
-            "more than weights"
+            f"{path}: cannot be read as a checkpoint of plain weights: it is damaged, is another kind of file, or "
+            "holds more than weights"
         ) from error
 
 
