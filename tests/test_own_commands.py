@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cskt import sheets
+from cskt import config, sheets
 from cskt.__main__ import main
+from cskt.adapt.prepare import example
+from cskt.data import sample
 from cskt.data.labels import read_labels
 from cskt.data.schemes import read_scheme
 
@@ -103,6 +105,34 @@ def test_each_command_has_an_example(command, capsys):
         main([*command.split(), "--help"])
     assert stop.value.code == 0
     assert f"example: python -m cskt {command} " in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError])
+def test_a_sample_that_is_stopped_half_way_can_be_drawn_again(tmp_path, monkeypatch, stop):
+    """As the notebook does it, which takes a sample that is there as it is."""
+
+    def half(folder, names, seed):
+        (folder / names[0]).write_bytes(b"half")
+        raise stop
+
+    def whole(folder, names, seed):
+        for name in names:
+            Image.new("RGB", (30, 20)).save(folder / name)
+            lines = "\n".join(["1 2"] * 9)
+            (folder / name).with_suffix(".pts").write_text(f"version: 1\nn_points: 9\n{{\n{lines}\n}}\n")
+        return [np.array([0.0, 0, 30, 20])] * len(names)
+
+    monkeypatch.setattr(sample, "draw_images", half)
+    cfg = config.load("params/own.yaml")
+    with pytest.raises(stop):
+        example(cfg, tmp_path / "own")
+    assert [path.name for path in tmp_path.iterdir()] == ["own"]
+    assert not list((tmp_path / "own").iterdir())
+    monkeypatch.setattr(sample, "draw_images", whole)
+    paths = example(cfg, tmp_path / "own")
+    assert len(read_labels(paths["OWN.LABELS"], paths["OWN.IMAGES"]).faces) == 40
+    assert example(cfg, tmp_path / "own") == paths
+    assert [path.name for path in tmp_path.iterdir()] == ["own"]
 
 
 @pytest.mark.slow
