@@ -143,7 +143,7 @@ def start(run_dir: str | Path, cfg: Any, inputs: dict[str, str] | None = None) -
     earlier: list[dict[str, Any]] = []
 
     if (run_dir / "config.yaml").exists():
-        changes = _changes(yaml.safe_load((run_dir / "config.yaml").read_text()), yaml.safe_load(config_text))
+        changes = config_changes(yaml.safe_load((run_dir / "config.yaml").read_text()), yaml.safe_load(config_text))
         if changes and (run_dir / "summary.json").exists():
             raise RunError(
                 f"{run_dir} holds a finished run with another config ({'; '.join(changes)}): "
@@ -346,7 +346,7 @@ def _dumped(cfg: Any) -> str:
         return (Path(folder) / "config.yaml").read_text()
 
 
-def _changes(former: dict[str, Any], now: dict[str, Any]) -> list[str]:
+def config_changes(former: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """Say which keys of two configs differ, and how; an option that came after the former one had its default there."""
     former, now = _dotted(former), _dotted(now)
     former = {key: value for key, value in _dotted(config.DEFAULTS).items() if key in now} | former

@@ -208,11 +208,35 @@ def test_without_a_folder_of_pictures_the_one_beside_the_labels_is_taken(tiny, h
 def test_a_folder_of_another_adaptation_is_not_mixed_with_this_one(tiny, home, tmp_path):
     prepare(home, tmp_path / "out")
     prepare(home, tmp_path / "out", OWN__NEXT=5)  # what is proposed may change
-    with pytest.raises(DataError, match=r"belongs to an adaptation with other config: give another --out"):
+    trained = tmp_path / "out" / "jobs" / "final" / "few_shot.pt"
+    trained.parent.mkdir(parents=True)
+    trained.write_bytes(b"")
+    with pytest.raises(DataError, match=r"with other METHOD\.STEPS: 4 there, 5 now: give another --out"):
         prepare(home, tmp_path / "out", METHOD__STEPS=5)
     with pytest.raises(DataError, match="with other labels, unlabeled pictures: give"):
         (tmp_path / "few.txt").write_text("cat_0.png\ncat_1.png\ncat_2.png\ncat_3.png\n")
         prepare(home, tmp_path / "out", OWN__LIST=str(tmp_path / "few.txt"))
+
+
+def test_a_folder_in_which_nothing_was_trained_is_taken_over(tiny, home, tmp_path):
+    """As --estimate leaves it, or a call that was stopped before its first training."""
+    prepare(home, tmp_path / "out")
+    (tmp_path / "out" / "jobs" / "final").mkdir(parents=True)
+    (tmp_path / "out" / "jobs" / "final" / "log.txt").write_text("stopped")
+    adaptation = prepare(home, tmp_path / "out", METHOD__STEPS=5, OWN__FOLDS=3)
+    assert list(adaptation.held_out) == ["final", "fold1", "fold2", "fold3"]
+    assert config.load(tmp_path / "out" / "config.yaml").METHOD.STEPS == 5
+    assert not (tmp_path / "out" / "jobs").exists()
+
+
+def test_an_option_that_has_come_since_had_its_default(tiny, home, tmp_path):
+    prepare(home, tmp_path / "out")
+    (tmp_path / "out" / "jobs").mkdir()
+    (tmp_path / "out" / "jobs" / "few_shot.pt").write_bytes(b"")
+    former = json.loads((tmp_path / "out" / "inputs.json").read_text())
+    del former["config"]["MINING"]["T_POS"]
+    (tmp_path / "out" / "inputs.json").write_text(json.dumps(former))
+    prepare(home, tmp_path / "out")
 
 
 # --- decisions, disagreement, the next pictures

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from cskt.data.table import Annotations
 from cskt.errors import DataError, some
 from cskt.landmarks import shared_landmarks
 from cskt.models import LandmarkNet
+from cskt.runs import config_changes
 from cskt.settings import Setting
 
 HOW_TO_GET_A_HUMAN_MODEL = (
@@ -59,7 +61,8 @@ def prepare(params: str | Path, overrides: Mapping[str, Any], out: str | Path) -
     Args:
         params: params file; its section OWN, or overrides of it, say which labels and pictures.
         overrides: dotted config keys.
-        out: folder; new, empty, or of an earlier call with the same inputs, which is gone on with.
+        out: folder; new, empty, or of an earlier call with the same inputs, which is gone on with. One of other inputs
+            is taken over if nothing was trained in it.
 
     Raises:
         DataError: something cannot be read, no human model is given, or OUT belongs to other inputs.
@@ -82,7 +85,10 @@ def prepare(params: str | Path, overrides: Mapping[str, Any], out: str | Path) -
     inputs = _inputs(cfg, labels.faces, unlabeled)
     former = out / "inputs.json"
     if former.exists() and (changed := _changed(json.loads(former.read_text()), inputs)):
-        raise DataError(f"{out} belongs to an adaptation with other {', '.join(changed)}: give another --out")
+        if any((out / "jobs").rglob("*.pt")):
+            raise DataError(f"{out} belongs to an adaptation with other {', '.join(changed)}: give another --out")
+        # nothing was trained with those, only timed or stopped before
+        shutil.rmtree(out / "jobs", ignore_errors=True)
     data = out / "data"
     write_scheme(data / "scheme.yaml", labels.faces.scheme)
     files.write_json(data / "labeled.json", coco_content(labels.faces))
@@ -235,8 +241,10 @@ def _inputs(cfg: CfgNode, labeled: Annotations, unlabeled: Annotations | None) -
 
 
 def _changed(former: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What is another than it was, for people; of the config each key, with its former value and the one now."""
     now = json.loads(json.dumps(now))
-    return [name for name in now if former.get(name) != now[name]]
+    names = [name for name in now if name != "config" and former.get(name) != now[name]]
+    return names + config_changes(former["config"], now["config"])
 
 
 def _notes(labels: Labels, unlabeled: Annotations | None, human: LandmarkNet | None, cfg: CfgNode) -> list[str]:
