@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -237,6 +239,31 @@ def test_an_option_that_has_come_since_had_its_default(tiny, home, tmp_path):
     del former["config"]["MINING"]["T_POS"]
     (tmp_path / "out" / "inputs.json").write_text(json.dumps(former))
     prepare(home, tmp_path / "out")
+
+
+def test_two_calls_in_one_folder_do_not_meet(tiny, home, tmp_path):
+    adaptation = prepare(home, tmp_path / "out")
+    holds = (
+        "import sys, time; from cskt import locks; locks.hold(sys.argv[1]); print('held', flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", holds, str(adaptation.out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=config.PROJECT) as other:
+        other.stdout.readline()
+        for call in (lambda: prepare(home, tmp_path / "out"), lambda: adapt.run(adaptation)):
+            with pytest.raises(DataError, match=f"process {other.pid} .* is at work in this folder"):
+                call()
+        other.kill()
+    prepare(home, tmp_path / "out")
+
+
+def test_what_was_drawn_into_a_folder_among_the_pictures_is_no_picture_of_theirs(tiny, home, tmp_path):
+    shutil.copytree(home / "pictures", tmp_path / "pictures")
+    changes = {"OWN__IMAGES": str(tmp_path / "pictures"), "OWN__BOXES": ""}
+    out = tmp_path / "pictures" / "adapted"
+    first = prepare(home, out, **changes)
+    (out / "sheets").mkdir()
+    shutil.copy(tmp_path / "pictures" / "cat_7.png", out / "sheets" / "labels_1.png")
+    assert prepare(home, out, **changes).unlabeled.table["image"].tolist() == first.unlabeled.table["image"].tolist()
 
 
 # --- decisions, disagreement, the next pictures

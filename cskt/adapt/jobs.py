@@ -17,6 +17,7 @@ from cskt import training
 from cskt.adapt.job import is_done, load_human, run_job, start_net, steps_of
 from cskt.adapt.prepare import Adaptation
 from cskt.errors import DataError
+from cskt.locks import held
 from cskt.models import pick_device
 from cskt.predict import predict
 from cskt.processes import cores, one_thread_each
@@ -104,8 +105,13 @@ def run(adaptation: Adaptation, workers: int = 1, until: str = "method") -> None
         until: "method", or "mining" for a look at the pseudo-labels before the long part.
 
     Raises:
-        DataError: a job failed; with the last line of its log.
+        DataError: a job failed; with the last line of its log. Another process is at work in the folder.
     """
+    with held(adaptation.out):
+        _run(adaptation, workers, until)
+
+
+def _run(adaptation: Adaptation, workers: int, until: str) -> None:
     jobs = pending(adaptation, until)
     if workers == 1 or len(jobs) < 2:
         for job in jobs:

@@ -24,6 +24,7 @@ from cskt.data.schemes import read_scheme, write_scheme
 from cskt.data.table import Annotations
 from cskt.errors import DataError, some
 from cskt.landmarks import shared_landmarks
+from cskt.locks import held
 from cskt.models import LandmarkNet
 from cskt.runs import config_changes
 from cskt.settings import Setting
@@ -76,12 +77,21 @@ def prepare(params: str | Path, overrides: Mapping[str, Any], out: str | Path) -
     scheme = read_scheme(own.SCHEME) if own.SCHEME else None
     labels = read_labels(own.LABELS, own.IMAGES or None, boxes=own.BOXES or None, box=own.BOX, scheme=scheme,
                          species=own.SPECIES, keep=own.LIST or None, frames=own.FRAMES or None)  # fmt: skip
-    unlabeled = _unlabeled(labels, cfg)
+    unlabeled = _unlabeled(labels, cfg, out)
     labels, unlabeled, folder = _one_folder(labels, unlabeled)
     overrides = {**overrides, **_derived(out, cfg, human, folder)}
     cfg = config.load(params, overrides)
     held_out = {"final": [], **_folds(labels.faces, own.FOLDS, cfg.SEED)}
 
+    with held(out):
+        held_out = _lay_down(out, cfg, labels, unlabeled, held_out)
+    return Adaptation(out, cfg, labels, unlabeled, held_out, _notes(labels, unlabeled, human, cfg))
+
+
+def _lay_down(
+    out: Path, cfg: CfgNode, labels: Labels, unlabeled: Annotations | None, held_out: dict[str, list[str]]
+) -> dict[str, list[str]]:
+    """Write what the jobs need into OUT; returns what each of them leaves out, by the names of the COCO file."""
     inputs = _inputs(cfg, labels.faces, unlabeled)
     former = out / "inputs.json"
     if former.exists() and (changed := _changed(json.loads(former.read_text()), inputs)):
@@ -102,7 +112,7 @@ def prepare(params: str | Path, overrides: Mapping[str, Any], out: str | Path) -
         files.write_text(data / f"{job}.txt", "".join(f"{name}\n" for name in names if name not in set(left_out)))
     config.dump(cfg, out / "config.yaml")
     files.write_json(former, inputs)
-    return Adaptation(out, cfg, labels, unlabeled, held_out, _notes(labels, unlabeled, human, cfg))
+    return held_out
 
 
 def example(cfg: CfgNode, folder: str | Path) -> dict[str, Any]:
@@ -140,11 +150,16 @@ def _human(cfg: CfgNode) -> LandmarkNet | None:
     return load_human(cfg)
 
 
-def _unlabeled(labels: Labels, cfg: CfgNode) -> Annotations | None:
-    """All pictures without a label, None if there are none and none are needed; see `read_folder` for their boxes."""
+def _unlabeled(labels: Labels, cfg: CfgNode, out: Path) -> Annotations | None:
+    """All pictures without a label, None if there are none and none are needed; see `read_folder` for their boxes.
+
+    What an earlier call has drawn into OUT, which may lie among the pictures, is none of them.
+    """
     own, faces = cfg.OWN, labels.faces
     folder = own.IMAGES or labels.pictures.folder
     pictures = read_folder(folder, faces.scheme, boxes=own.BOXES or None, deep=True, species=own.SPECIES)
+    ours = [Path(path).resolve().is_relative_to(out) for path in pictures.table["path"]]
+    pictures = replace(pictures, table=pictures.table[~np.array(ours, dtype=bool)].reset_index(drop=True))
     labeled = set(faces.table["path"])
     # a picture whose labels could not be used is no unlabeled one
     named = {name for name, path in labels.pictures.paths.items() if str(path) in labeled}
