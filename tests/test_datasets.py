@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -108,6 +110,35 @@ def test_shrinking_averages_over_the_pixels():
     board = (np.indices((256, 256)).sum(0) % 2 * 255).astype(np.uint8)
     crop = crop_image(Image.fromarray(board).convert("RGB"), np.array([0.0, 0, 256, 256]), 32, 32)
     assert np.abs(crop[2:-2, 2:-2].astype(int) - 128).max() <= 2
+
+
+@pytest.mark.parametrize("most", [5_000, 60_000])
+def test_a_crop_that_is_made_piece_by_piece_shows_the_same(monkeypatch, most):
+    y, x = np.mgrid[:150, :90]
+    photo = Image.fromarray(np.stack([x, y, 120 + 90 * np.sin(x / 7)], axis=-1).astype(np.uint8))
+    for box in ([-20.0, 10, 130, 90], [-300, -200, 800, 500], [30.5, 20, 40, 41]):
+        whole = crop_image(photo, np.array(box), 48, 64).astype(int)
+        with monkeypatch.context() as patch:
+            patch.setattr("cskt.data.datasets._MOST_CANVAS", most)
+            pieces = crop_image(photo, np.array(box), 48, 64)
+        # Pillow takes the axes in either order, and rounds between them
+        assert np.abs(pieces - whole).max() <= 1
+
+
+@pytest.mark.parametrize(("shape", "side"), [((2, 60_000), 60_000), ((3_000, 3_000), 30_000)])
+def test_a_picture_far_smaller_than_its_square_needs_little_memory(shape, side):
+    code = (
+        "import resource, numpy as np; from PIL import Image; from cskt.data.datasets import crop_image\n"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + 2**30,) * 2)\n"
+        f"crop = crop_image(Image.new('RGB', ({shape[1]}, {shape[0]}), 'white'), np.array([0.0, 0, {side}, {side}]), "
+        "64, 64)\n"
+        "print(crop[:32].max())"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert found.returncode == 0, found.stderr[-500:]
+    # two of 60,000 rows are a thousandth of a pixel of the crop
+    assert int(found.stdout) == (255 if side == 30_000 else 0)
 
 
 def test_the_plain_crop_lies_in_the_middle_of_the_wider_one():

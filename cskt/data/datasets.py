@@ -33,6 +33,7 @@ from cskt.landmarks import Scheme
 from cskt.progress import bar, say
 
 CACHE_VERSION = 3
+_MOST_CANVAS = 2**26  # pixels that are resized at once: 256 MB
 
 
 class Crops:
@@ -342,11 +343,29 @@ def crop_image(picture: Image.Image, box: np.ndarray, size: int, side: int) -> n
     first_x, first_y = max(0, int(left) - reach), max(0, int(top) - reach)
     last_x, last_y = int(np.ceil(left + length)) + reach, int(np.ceil(top + length)) + reach
     window = picture.crop((first_x, first_y, min(picture.width, last_x), min(picture.height, last_y)))
+    x, y = left - first_x + pad, top - first_y + pad
+    if (window.width + 2 * pad) * (window.height + 2 * pad) > _MOST_CANVAS:
+        # one axis after the other: the black around a small picture in a large square is never there as a whole
+        for start in (x, y):
+            window = _resize_columns(window, pad, start, length, side).transpose(Image.Transpose.TRANSPOSE)
+        return np.asarray(window)
     canvas = Image.new("RGB", (window.width + 2 * pad, window.height + 2 * pad))
     canvas.paste(window, (pad, pad))
-    x, y = left - first_x + pad, top - first_y + pad
     # BICUBIC filters over the source's pixels when it shrinks, so nothing aliases
     return np.asarray(canvas.resize((side, side), Image.Resampling.BICUBIC, box=(x, y, x + length, y + length)))
+
+
+def _resize_columns(picture: Image.Image, pad: int, start: float, length: float, side: int) -> Image.Image:
+    """Resize the columns from `start` on, with `pad` black ones on either side, to `side`; a few rows at a time."""
+    width, height = picture.width + 2 * pad, max(1, _MOST_CANVAS // (picture.width + 2 * pad))
+    resized = Image.new("RGB", (side, picture.height))
+    for first in range(0, picture.height, height):
+        rows = min(height, picture.height - first)
+        canvas = Image.new("RGB", (width, rows))
+        canvas.paste(picture.crop((0, first, picture.width, first + rows)), (pad, 0))
+        part = canvas.resize((side, rows), Image.Resampling.BICUBIC, box=(start, 0, start + length, rows))
+        resized.paste(part, (0, first))
+    return resized
 
 
 def batch_indices(count: int, batch: int, seed: int, step: int) -> np.ndarray:
