@@ -9,6 +9,7 @@ import torch
 from cskt import geometry, metrics
 from cskt.data.datasets import UnlabeledSet, plain_images
 from cskt.data.table import Annotations, landmark_columns
+from cskt.errors import DataError
 from cskt.heatmaps import CODECS, Codec
 from cskt.models import LandmarkNet, autocast
 from cskt.progress import bar
@@ -79,6 +80,9 @@ def find_heatmaps(
         images: from 0 to 1, on the network's device, [B, 3, size, size].
         permutation: which landmark each one becomes in the mirror (`Scheme.flip_permutation`).
         precision, mirrored, average, shift: see `find_landmarks`.
+
+    Raises:
+        DataError: what the network computes is not finite; its argmax would be a landmark like any other.
     """
     with autocast(images.device, precision):
         heatmaps = None if mirrored else net.heatmaps(images)
@@ -87,6 +91,11 @@ def find_heatmaps(
             if shift:
                 back = torch.cat([back[..., :1], back[..., :-1]], dim=-1)
             heatmaps = back if heatmaps is None else (heatmaps + back) / 2
+    if not torch.isfinite(heatmaps).all():
+        raise DataError(
+            f"the network {net.spec['name']!r} gives heatmaps that are no finite numbers: its weights are damaged, or "
+            f"too large for {precision}"
+        )
     return heatmaps.float()
 
 

@@ -8,6 +8,7 @@ from builders import SCHEME, labeled_faces, unlabeled_faces, write_faces
 from torch import nn
 
 from cskt.data.datasets import labeled_set, plain_images, unlabeled_set
+from cskt.errors import DataError
 from cskt.heatmaps import CODECS, encode
 from cskt.models import NETWORKS, LandmarkNet
 from cskt.models.unet import UNet
@@ -132,3 +133,16 @@ def test_predictions_do_not_depend_on_what_else_is_in_the_set(monkeypatch):
     whole, _ = find_landmarks(net, data)
     part, _ = find_landmarks(net, data.subset(np.array([2])))
     assert part.allclose(whole[2:3], atol=1e-3)
+
+
+@pytest.mark.parametrize("how", [{}, {"mirrored": True}, {"average": True}])
+@pytest.mark.parametrize("output", ["softmax", "linear"])
+def test_a_network_that_computes_no_finite_numbers_gives_no_landmarks(monkeypatch, how, output):
+    monkeypatch.setitem(NETWORKS, "tiny", (lambda landmarks, weights: UNet(landmarks, width=4), 2))
+    net = LandmarkNet("tiny", SCHEME.name, 9, 32, output)
+    with torch.no_grad():
+        for name, values in net.net.named_buffers():
+            if name.endswith("running_var"):
+                values.neg_()
+    with pytest.raises(DataError, match="'tiny' gives heatmaps that are no finite numbers"):
+        find_landmarks(net, unlabeled_faces(2), **how)
