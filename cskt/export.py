@@ -76,10 +76,10 @@ class Exported(nn.Module):
         path, about = Path(path), Path(f"{path}.json")
         if not (path.is_file() and about.is_file()):
             raise DataError(f"{path}: no exported network; `python -m cskt export` writes it and {about.name}")
-        content = json.loads(about.read_text())
-        self.spec: dict[str, Any] = content["spec"]
-        checkpoints.know_scheme(content["scheme"], path)
-        shape = LandmarkNet(**self.spec)
+        content = _read_about(about)
+        shape = checkpoints.build(content.get("spec"), about)
+        checkpoints.know_scheme(shape.spec, content.get("scheme"), about)
+        self.spec = shape.spec
         self.size, self.cells = shape.size, shape.cells
         # says where the images are wanted
         self.place = nn.Parameter(torch.empty(0), requires_grad=False)
@@ -93,6 +93,16 @@ class Exported(nn.Module):
 def open_net(path: str | Path) -> "LandmarkNet | Exported":
     """A network for prediction: a checkpoint of ours, or an exported file."""
     return Exported(path) if Path(path).suffix in SUFFIXES else checkpoints.load(path)
+
+
+def _read_about(about: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(about.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{about}: not JSON: {str(error)[:200]}") from None
+    if not isinstance(content, dict):
+        raise DataError(f"{about}: expected an object with 'spec' and 'scheme'")
+    return content
 
 
 def _onnx(path: Path, precision: str):

@@ -693,6 +693,31 @@ def changed(part: str, **values) -> Change:
     return pickled(lambda data: data | {part: data[part] | values})
 
 
+def all_weights(change: Callable[[torch.Tensor], torch.Tensor], end: str = "") -> Change:
+    """A checkpoint with other weights, of those whose names end so."""
+    return pickled(
+        lambda data: data | {"weights": {k: change(v) if k.endswith(end) else v for k, v in data["weights"].items()}}
+    )
+
+
+def own_scheme(**values) -> Change:
+    """A checkpoint with a scheme of its own."""
+    return pickled(
+        lambda data: (
+            data
+            | {"spec": data["spec"] | {"scheme": "damaged9"}, "scheme": data["scheme"] | {"name": "damaged9"} | values}
+        )
+    )
+
+
+def unfolding(depth: int) -> list:
+    """A list that is small in memory and has 2^depth texts."""
+    content: list = ["x"]
+    for _ in range(depth):
+        content = [content, content]
+    return content
+
+
 _BOMB = zipped({"net/data.pkl": b"\x80\x02}q\x00.", "net/version": b"3\n", "net/data/0": bytes(300_000)})
 NETWORKS = [
     Damage("network", "net.pt", what, change, "error", message)
@@ -701,8 +726,10 @@ NETWORKS = [
         ("zero bytes", to(b""), "cannot be read as a checkpoint"),
         ("cut", lambda c: c[: len(c) // 2], "cannot be read as a checkpoint"),
         ("text", to("weights"), "cannot be read as a checkpoint"),
-        ("a pickle that runs code", lambda _: pickle.dumps(Runs("harm")), "cannot be read as a checkpoint of"),
-        ("code beside the weights", pickled(lambda d: d | {"note": Runs("harm")}), "cannot be read as a checkpoint"),
+        ("a pickle that runs code", lambda _: pickle.dumps(Runs("harm")),
+         r"\(it (is damaged, or holds more than plain|would call)"),
+        ("code beside the weights", pickled(lambda d: d | {"note": Runs("harm")}),
+         r"cannot be read as a checkpoint of plain weights \(it would call \S+\.mkdir, which is refused\)"),
         ("an unpacking bomb", _BOMB, "it unpacks to 300,0"),
         ("a zip of other things", zipped({"a.txt": b"a" * 10}), "cannot be read as a checkpoint"),
         ("a list", pickled(lambda d: [d]), "not a cskt checkpoint"),
@@ -717,6 +744,40 @@ NETWORKS = [
         ("weight too many", changed("weights", more=torch.ones(2)), "unexpected: 'more'"),
         ("weight of another shape", changed("weights", **{"head.bias": torch.ones(2)}), "wrong shape: .head.bias is"),
         ("weight NaN", changed("weights", **{"head.bias": torch.full((9,), torch.nan)}), "no finite numbers: .head"),
+        ("weights of int8", all_weights(lambda v: v.to(torch.int8)), "not dense numbers of 16 bits or more: "),
+        ("weights of bool", all_weights(lambda v: v.bool()), "not dense numbers of 16 bits or more: "),
+        ("weights complex", all_weights(lambda v: v.to(torch.complex64)), "not dense numbers of 16 bits or more: "),
+        ("weight sparse", changed("weights", **{"head.bias": torch.ones(9).to_sparse()}), "not dense .*: .head.bias"),
+        ("weight without numbers", changed("weights", **{"head.bias": torch.ones(9, device="meta")}), "not dense num"),
+        ("weight beyond floats", changed("weights", **{"head.bias": torch.ones(9).double() * 1e300}), "no finite"),
+        ("weight quantized", all_weights(lambda v: torch.quantize_per_tensor(v.float(), 0.1, 0, torch.qint8), "bias"),
+         "not dense numbers of 16 bits"),
+        ("weight named by a number", pickled(lambda d: d | {"weights": d["weights"] | {3: torch.ones(1)}}),
+         "its weights are not names and numbers"),
+        ("variances negated", all_weights(lambda v: -v - 1, "running_var"), "variances below 0: .*running_var"),
+        ("size 0", changed("spec", size=0), r"not a network of this version: .* \(a number below its least"),
+        ("size negative", changed("spec", size=-128), "a number below its least"),
+        ("size a fraction", changed("spec", size=32.0), "expected size to be a whole number"),
+        ("landmarks true", changed("spec", landmarks=True), "expected landmarks to be a whole number"),
+        ("other output", changed("spec", output="exec"), "output 'exec' is not one of linear, softmax"),
+        ("weights to download", changed("spec", weights="imagenet"), "not a network of this version"),
+        ("spec that unfolds", changed("spec", x=unfolding(26)), "not a network of this version"),
+        ("name that unfolds", changed("spec", name=unfolding(26)), "expected name to be a text"),
+        ("unknown scheme", pickled(lambda d: d | {"spec": d["spec"] | {"scheme": "nobody"}, "scheme": None}),
+         "scheme 'nobody' is not known"),
+        ("scheme nothing", changed("spec", scheme=None), "expected scheme to be a text"),
+        ("scheme a list", changed("spec", scheme=["a"]), "expected scheme to be a text"),
+        ("scheme of 68 landmarks", pickled(lambda d: d | {"spec": d["spec"] | {"scheme": "ibug68"}, "scheme": None}),
+         "'ibug68' with 68 landmarks, its network is of 9"),
+        ("another scheme than its own", changed("spec", scheme="aflw19"), "'animalweb9' with 9 landmarks, its net"),
+        ("scheme of three", own_scheme(landmarks=["a", "b", "c"], flip_pairs=[[0, 1]], parts={}),
+         "'damaged9' with 3 landmarks, its network is of 9"),
+        ("scheme of bad pairs", own_scheme(flip_pairs=[[0, 99]]), "scheme is damaged: .*must use indices 0 to 8"),
+        ("pairs of fractions", own_scheme(flip_pairs=[[0.0, 1.0]]), "scheme is damaged: .*expected whole numbers"),
+        ("names that are none", own_scheme(landmarks=[["a"]] * 9), "scheme is damaged: .*expected printable names"),
+        ("names of escapes", own_scheme(landmarks=[f"\x1b[3{k}m" for k in range(9)]), "expected printable names"),
+        ("scheme of lists", pickled(lambda d: d | {"scheme": [1]}), "its landmark scheme is damaged"),
+        ("scheme a text", pickled(lambda d: d | {"scheme": "abc"}), "its landmark scheme is damaged"),
         ("scheme damaged", pickled(lambda d: d | {"scheme": {"name": "x"}}), "its landmark scheme is damaged"),
     ]
 ]  # fmt: skip

@@ -1,6 +1,7 @@
 """Folded and exported networks find the landmarks of the network itself."""
 
 import copy
+import json
 
 import pandas as pd
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 from cskt import export
 from cskt.__main__ import main
 from cskt.errors import DataError
+from cskt.landmarks import SCHEMES
 from cskt.models import LandmarkNet, checkpoints
 from cskt.models.inference import folded
 from cskt.predict import find_landmarks
@@ -72,6 +74,30 @@ def test_other_files_are_told(net, tmp_path):
         export.export(net, tmp_path / "net.pth")
     with pytest.raises(DataError, match="no exported network"):
         export.open_net(tmp_path / "absent.onnx")
+
+
+@pytest.mark.parametrize(
+    ("about", "message"),
+    [
+        (b"{", "not JSON"),
+        (b"\xff", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b"[]", "expected an object with 'spec' and 'scheme'"),
+        (b"{}", "not a network of this version: None"),
+        (b'{"spec": "a", "scheme": {}}', "not a network of this version: 'a'"),
+        ({"size": 0}, "not a network of this version"),
+        ({"output": "exec"}, "output 'exec' is not one of linear, softmax"),
+        ({"landmarks": 5}, "'animalweb9' with 9 landmarks, its network is of 5"),
+    ],
+)
+def test_what_stands_beside_an_exported_network_is_checked(net, tmp_path, about, message):
+    (tmp_path / "net.onnx").write_bytes(b"garbage")
+    if isinstance(about, dict):
+        about = json.dumps({"spec": net.spec | about, "scheme": SCHEMES["animalweb9"].as_plain()}).encode()
+    (tmp_path / "net.onnx.json").write_bytes(about)
+    with pytest.raises(DataError, match=message) as error:
+        export.open_net(tmp_path / "net.onnx")
+    assert str(error.value).startswith(str(tmp_path / "net.onnx.json"))
 
 
 def test_what_is_missing_is_named(net, tmp_path, monkeypatch):

@@ -6,8 +6,7 @@ would run code is refused.
 """
 
 import re
-import warnings
-import zipfile
+import reprlib
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,13 @@ import torch
 from cskt.errors import DataError, some
 from cskt.files import atomic_path
 from cskt.landmarks import SCHEMES, Scheme, SharedLandmarks, register
-from cskt.models import LandmarkNet
+from cskt.models import LandmarkNet, losses
 from cskt.models.simple_baseline import mmpose_weights
+from cskt.models.untrusted import read_plain
 
 _LARGEST = 4096  # landmarks, or pixels a side, of a network; what a file claims is made before it is compared
+_FRACTIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_SPEC = {"name": str, "scheme": str, "landmarks": int, "size": int, "output": str}
 # where the original project's files keep their weights
 _ORIGINAL_KEYS = ("student_state_dict", "state_dict")
 
@@ -55,21 +57,42 @@ def load(path: str | Path) -> LandmarkNet:
         DataError: no such file, not one of ours, weights that do not fit its own spec, or a landmark scheme that has
             the name of another one.
     """
-    content = _read(path)
+    content = read_plain(path)
     if not isinstance(content, dict) or not {"spec", "weights"} <= content.keys():
         raise DataError(f"{path}: not a cskt checkpoint (no 'spec' and 'weights' in it); for a file of the original "
                         "project use HUMAN.CHECKPOINT or checkpoints.load_original")  # fmt: skip
-    spec = content["spec"]
-    try:
-        if max(spec["landmarks"], spec["size"]) > _LARGEST:
-            raise ValueError(f"more than {_LARGEST} landmarks or pixels a side")
-        net = LandmarkNet(**spec)
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path}: not a network of this version: {str(spec)[:200]} ({error})") from error
+    net = build(content["spec"], path)
     _fill(net.net, content["weights"], path)
-    if content.get("scheme"):
-        know_scheme(content["scheme"], path)
+    know_scheme(content["spec"], content.get("scheme"), path)
     return net.eval()
+
+
+def build(spec: Any, path: str | Path) -> LandmarkNet:
+    """A network with random weights of a spec that a file holds.
+
+    Raises:
+        DataError: the spec is none of this version.
+    """
+    try:
+        _check_spec(spec)
+        return LandmarkNet(**spec)
+    except ValueError as error:
+        raise DataError(f"{path}: not a network of this version: {reprlib.repr(spec)} ({error})") from None
+
+
+def _check_spec(spec: Any) -> None:
+    if not isinstance(spec, dict) or not set(_SPEC) <= spec.keys() <= {*_SPEC, "frozen"}:
+        raise ValueError(f"expected {', '.join(_SPEC)}")
+    # True is a whole number to Python
+    wrong = [key for key, value in spec.items() if type(value) is not _SPEC.get(key, int)]
+    if wrong:
+        raise ValueError(f"expected {wrong[0]} to be a {'text' if _SPEC.get(wrong[0]) is str else 'whole number'}")
+    if max(spec["landmarks"], spec["size"]) > _LARGEST:
+        raise ValueError(f"more than {_LARGEST} landmarks or pixels a side")
+    if min(spec["landmarks"], spec["size"]) < 1 or spec.get("frozen", 0) < 0:
+        raise ValueError("a number below its least")
+    if spec["output"] not in losses.OUTPUTS:
+        raise ValueError(f"output {spec['output'][:50]!r} is not one of {', '.join(losses.OUTPUTS)}")
 
 
 def load_original(path: str | Path, scheme: str, landmarks: int, size: int = 256) -> LandmarkNet:
@@ -82,7 +105,7 @@ def load_original(path: str | Path, scheme: str, landmarks: int, size: int = 256
         DataError: the file cannot be read, or a weight in it or in the network has no counterpart of its shape; all
             such names are in the message.
     """
-    content = _read(path)
+    content = read_plain(path)
     for key in _ORIGINAL_KEYS:
         if isinstance(content, dict) and key in content:
             content = content[key]
@@ -90,7 +113,7 @@ def load_original(path: str | Path, scheme: str, landmarks: int, size: int = 256
     if not isinstance(content, dict) or not any(torch.is_tensor(value) for value in content.values()):
         raise DataError(f"{path}: holds no weights, neither bare nor under {' or '.join(_ORIGINAL_KEYS)}")
     net = LandmarkNet("hrnet_w18", scheme, landmarks, size, output="linear")
-    _fill(net.net, {original_key(key): value for key, value in content.items()}, path)
+    _fill(net.net, {original_key(str(key)): value for key, value in content.items()}, path)
     return net.eval()
 
 
@@ -140,17 +163,25 @@ def transfer(source: LandmarkNet, target: LandmarkNet, shared: SharedLandmarks) 
     target.net.load_state_dict(weights)
 
 
-def know_scheme(plain: dict[str, Any], path: str | Path) -> None:
-    """Make a landmark scheme that a file holds one of `SCHEMES`.
+def know_scheme(spec: dict[str, Any], plain: Any, path: str | Path) -> None:
+    """Make the landmark scheme that a file holds beside a spec one of `SCHEMES`.
+
+    Args:
+        spec: a checked one.
+        plain: by `Scheme.as_plain`; None: the spec's scheme is known already.
+        path: of the file, for messages.
 
     Raises:
-        DataError: it is damaged, or there is another one of its name.
+        DataError: it is damaged, not the spec's, or there is another one of its name.
     """
-    try:
-        scheme = Scheme.from_plain(plain)
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path}: its landmark scheme is damaged: {type(error).__name__} {error}") from None
-    known = SCHEMES.get(scheme.name)
+    name, count = spec["scheme"], spec["landmarks"]
+    if plain is None and name not in SCHEMES:
+        raise DataError(f"{path}: its landmark scheme {name[:100]!r} is not known, and not in the file")
+    scheme = SCHEMES[name] if plain is None else _scheme(plain, path)
+    if (scheme.name, len(scheme.landmarks)) != (name, count):
+        raise DataError(f"{path}: its landmark scheme is {scheme.name[:100]!r} with {len(scheme.landmarks)} landmarks, "
+                        f"its network is of {count} of {name[:100]!r}")  # fmt: skip
+    known = SCHEMES.get(name)
     if known is None or (known.landmarks, known.flip_permutation) != (scheme.landmarks, scheme.flip_permutation):
         try:
             register(scheme)
@@ -158,42 +189,26 @@ def know_scheme(plain: dict[str, Any], path: str | Path) -> None:
             raise DataError(f"{path}: {error}") from None
 
 
-def _read(path: str | Path) -> Any:
-    path = Path(path)
-    if path.is_dir():
-        raise DataError(f"{path}: is a folder, expected the file of a checkpoint (checkpoint.pt)")
-    if not path.is_file():
-        raise DataError(f"{path}: no such checkpoint")
+def _scheme(plain: Any, path: str | Path) -> Scheme:
     try:
-        _refuse_bomb(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pickles that are none of torch's
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except DataError:
-        raise
-    except Exception as error:  # torch raises a different type for each kind of damage, and advises to trust the file
-        raise DataError(
-            f"{path}: cannot be read as a checkpoint of plain weights: it is damaged, is another kind of file, or "
-            "holds more than weights"
-        ) from error
-
-
-def _refuse_bomb(path: Path) -> None:
-    """Raise for a file whose parts unpack to more than it holds; what torch writes is not compressed."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            claimed, size = sum(part.file_size for part in archive.infolist()), path.stat().st_size
-        if claimed > size:
-            raise DataError(
-                f"{path}: cannot be read as a checkpoint of plain weights: it unpacks to {claimed:,} bytes and has "
-                f"{size:,}"
-            )
+        names = [plain["name"], *plain["landmarks"], *plain["parts"]]
+        indices = [index for some in (*plain["flip_pairs"], *plain["parts"].values()) for index in some]
+        if not all(type(name) is str and name.isprintable() for name in names):
+            raise ValueError("expected printable names")
+        if not all(type(index) is int for index in indices):
+            raise ValueError("expected whole numbers as flip pairs and parts")
+        return Scheme.from_plain(plain)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        problem = f"{type(error).__name__} {str(error)[:200]}"
+        raise DataError(f"{path}: its landmark scheme is damaged: {problem}") from None
 
 
 def _fill(net: torch.nn.Module, weights: dict[str, torch.Tensor], path: str | Path) -> None:
     """Load weights that must match in every name and shape."""
     own = net.state_dict()
-    if not isinstance(weights, dict) or not all(torch.is_tensor(value) for value in weights.values()):
+    if not isinstance(weights, dict) or not all(
+        isinstance(key, str) and torch.is_tensor(value) for key, value in weights.items()
+    ):
         raise DataError(f"{path}: its weights are not names and numbers")
     # older files lack this counter, which nothing here uses
     optional = {key for key in own if key.endswith("num_batches_tracked")}
@@ -208,6 +223,18 @@ def _fill(net: torch.nn.Module, weights: dict[str, torch.Tensor], path: str | Pa
         kinds = {"missing": missing, "unexpected": extra, "wrong shape": wrong}
         parts = [f"{kind}: {some(names, 8)}" for kind, names in kinds.items() if names]
         raise DataError(f"{path}: the weights do not fit the network; {'; '.join(parts)}")
+    if strange := [key for key, value in weights.items() if not _is_plain(value, own[key])]:
+        raise DataError(f"{path}: weights that are not dense numbers of 16 bits or more: {some(strange)}")
+    weights = {key: value.to(own[key].dtype) for key, value in weights.items()}
     if broken := [key for key, value in weights.items() if not torch.isfinite(value).all()]:
         raise DataError(f"{path}: weights that are no finite numbers: {some(broken)}; the training that made it failed")
+    if negative := [key for key, value in weights.items() if key.endswith("running_var") and (value < 0).any()]:
+        raise DataError(f"{path}: variances below 0: {some(negative)}; the file is damaged")
     net.load_state_dict({**{key: own[key] for key in optional}, **weights})
+
+
+def _is_plain(value: torch.Tensor, own: torch.Tensor) -> bool:
+    """Whether a tensor holds plain numbers of the kind of the network's own: fractions, or a counter's whole ones."""
+    dense = value.layout == torch.strided and value.device.type == "cpu" and not (value.is_quantized or value.is_nested)
+    kinds = _FRACTIONS if own.is_floating_point() else (torch.int32, torch.int64)
+    return dense and value.dtype in kinds

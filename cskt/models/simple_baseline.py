@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from cskt.errors import DataError
+from cskt.models.untrusted import read_plain
 
 DECONVOLUTIONS, WIDTH = 3, 256
 
@@ -83,19 +84,11 @@ def mmpose_weights(path: str | Path) -> dict[str, torch.Tensor]:
     Raises:
         DataError: no such file, or not readable as plain weights.
     """
-    if not Path(path).is_file():
-        raise DataError(f"{path}: no such checkpoint")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises a different type for each kind of damage
-        first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        hint = "torch.save(torch.load(path, weights_only=False)['state_dict'], new)"
-        raise DataError(
-            f"{path}: cannot be read as a checkpoint of plain weights ({first}); of a file that you trust keep the "
-            f"weights alone: {hint}"
-        ) from error
+    hint = "torch.save(torch.load(path, weights_only=False)['state_dict'], new)"
+    content = read_plain(path, f"; of a file that you trust keep the weights alone: {hint}")
     weights = content.get("state_dict", content) if isinstance(content, dict) else {}
-    found = {mmpose_key(key): value for key, value in weights.items() if torch.is_tensor(value)}
+    weights = weights if isinstance(weights, dict) else {}
+    found = {mmpose_key(str(key)): value for key, value in weights.items() if torch.is_tensor(value)}
     if not any(key.startswith("backbone.") for key in found):
         raise DataError(f"{path}: holds no weights of a model with a backbone, neither bare nor under state_dict")
     return found
