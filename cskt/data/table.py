@@ -180,6 +180,10 @@ def box_problem(box: tuple[float, ...], size: tuple[float, float] | None = None)
     told = f"x={x:g} y={y:g} w={w:g} h={h:g}"
     if not np.isfinite(box).all() or w <= 0 or h <= 0:
         return f"box without a size: {told}"
+    if max(abs(x), abs(y)) > FARTHEST:
+        return f"box farther out than any picture is large: {told}"
+    if max(box) <= 1:
+        return f"box of a pixel or less: {told}; is it given in fractions of the image?"
     if w < 1 or h < 1:
         return f"box smaller than a pixel: {told}; is it given in fractions of the image?"
     if max(w, h) > (FARTHEST if size is None else 10 * max(size)):
