@@ -84,6 +84,14 @@ def animalweb(home: Path) -> None:
     (home / "all.txt").write_text("cat_1.png\ncat_2.png\n")
 
 
+def pts_labels(home: Path) -> None:
+    """Two pictures with their .pts files beside them."""
+    pictures(home)
+    rows = "".join(f"{x} {y}\n" for x, y in POINTS)
+    for name in ("cat_1", "cat_2"):
+        (home / f"{name}.pts").write_text(f"version: 1\nn_points: 9\n{{\n{rows}}}\n")
+
+
 def landmark_csv(home: Path) -> None:
     """The same two faces in one table."""
     header = ",".join(f"p{k}_{axis}" for k in range(9) for axis in "xy")
@@ -358,7 +366,11 @@ BOXES = [
         ("inf", swap(",28.0", ",inf"), "excluded", "box without a size"),
         ("negative", swap(",28.0", ",-28"), "excluded", "box without a size"),
         ("zero", swap(",28.0", ",0"), "excluded", "box without a size"),
-        ("fractions", swap(_OK, "cat_1.png,0.1,0.1,0.5,0.5\n"), "excluded", "smaller than a pixel.*fractions"),
+        ("fractions of the whole", swap(_OK, "cat_1.png,0,0,1,1\n"), "excluded", "a pixel or less.*fractions"),
+        ("far left", swap("8.0", "-1e300"), "excluded", "box farther out than any picture"),
+        ("far right", swap("8.0", "1e7"), "excluded", "box farther out than any picture"),
+        ("fractions", swap(_OK, "cat_1.png,0.1,0.1,0.5,0.5\n"), "excluded", "a pixel or less.*fractions"),
+        ("a sliver", swap(_OK, "cat_1.png,8,6,28,0.5\n"), "excluded", "smaller than a pixel"),
         ("huge", swap(",28.0", ",1e200"), "excluded", "larger than any face"),
         ("outside", swap("8.0", "800"), "excluded", "box outside the image"),
         ("no row", to("img,x,y,w,h\n"), "error", "expected at least one row below the header"),
@@ -396,6 +408,8 @@ LANDMARK_CSV = [
         ("inf", swap(f",{POINTS[8, 1]}\n", ",inf\n"), "error", "line 2: expected both coordinates of p8"),
         ("huge", swap(f",{POINTS[8, 1]}\n", ",9e99\n"), "error", "'cat_1.png': .*farther out than any picture"),
         ("a word", swap(f",{POINTS[8, 1]}\n", ",low\n"), "error", "line 2: expected a number as p8_y, found 'low'"),
+        ("box far left", swap("cat_1.png,8.0", "cat_1.png,-1e300"), "excluded", "box farther out than any picture"),
+        ("box far up", swap("cat_1.png,8.0,6.0", "cat_1.png,8,-1e7"), "excluded", "box farther out than any picture"),
         ("no box", swap("cat_1.png,8.0,6.0,28.0", "cat_1.png,,,"), "excluded", "box without a size"),
         ("box of 1e9 pixels", swap("cat_1.png,8.0,6.0,28.0", "cat_1.png,8,6,1e9"), "excluded", "larger than any face"),
         ("twice", lambda c: c + f"cat_1.png,{_BIG}\n".encode(), "error", "line 4: image 'cat_1.png' stands already"),
@@ -490,6 +504,19 @@ COCO = [
     if outcome != "same?"
 ]
 
+# --- .pts files whose landmarks nobody names beforehand
+
+PTS_LABELS = [
+    Damage("pts_labels", "cat_1.pts", what, swap("n_points: 9", f"n_points: {found}"), "error", message)
+    for what, found, message in [
+        ("10^11 points", "99999999999", "line 2: expected 'n_points: L' and L lines, found 'n_points: 99999999999'"),
+        ("5,000 digits", "9" * 5000, "line 2: expected 'n_points: L' and L lines"),
+        ("superscript", "\u00b2", "line 2: expected 'n_points: L' and L lines"),
+        ("no points", "0", "line 2: expected 'n_points: L' and L lines"),
+        ("a few more", "11", "line 15|line 14"),
+    ]
+]
+
 # --- tables of other programs
 
 _NOSE = f"{THREE[2, 0]},{THREE[2, 1]}"
@@ -509,6 +536,8 @@ TABLES = [
         ],
         "sleap": [
             ("frame a word", swap(",1,,", ",first,,"), "error", "line 2: expected a frame number"),
+            ("frame of another script", swap(",1,,", ",\u00b2,,"), "error", "line 2: expected a frame number"),
+            ("frame of 5,000 digits", swap(",1,,", f",{'1' * 5000},,"), "error", "line 2: expected a frame number"),
             ("frame negative", swap(",1,,", ",-1,,"), "error", "line 2: expected a frame number"),
             ("frame without a picture", swap(",1,,", ",77,,"), "left out", "no picture in .* has the number 77"),
             ("one coordinate only", swap("nose.y", "nose.z"), "error", "'nose.x' stands without its other|expected"),
@@ -783,10 +812,11 @@ NETWORKS = [
 ]  # fmt: skip
 
 ALL = [
-    *PICTURES, *PTS, *BOXES, *LISTS, *LANDMARK_CSV, *COCO, *TABLES, *ARRAYS, *PARAMS, *SCHEMES, *DISAGREEMENTS,
-    *NETWORKS,
+    *PICTURES, *PTS, *PTS_LABELS, *BOXES, *LISTS, *LANDMARK_CSV, *COCO, *TABLES, *ARRAYS, *PARAMS, *SCHEMES,
+    *DISAGREEMENTS, *NETWORKS,
 ]  # fmt: skip
 GOOD = {
+    "pts_labels": pts_labels,
     "pictures": pictures, "gray": pictures, "animalweb": animalweb, "landmark_csv": landmark_csv, "coco": coco,
     "coco_labels": coco, "deeplabcut": deeplabcut, "sleap": sleap, "own_csv": own_csv, "npy": npy, "params": params,
     "scheme": scheme, "disagreements": disagreements,

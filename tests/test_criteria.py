@@ -267,12 +267,37 @@ def test_pictures_are_downloaded_politely_and_an_interrupted_call_goes_on(server
         ([{"url": "http://x/a.jpg", "id": "../a"}], "'id' of letters and digits"),
         ([{"url": "http://x/a.jpg", "id": 1}, {"url": "http://x/b.jpg", "id": 1}], "occurs twice"),
         ({"pages": []}, "expected a list of photos"),
+        ([{"url": "http://[::1/a.jpg"}], "expected 'url' to be an http"),
+        ([{"url": "http://x/\ud800.jpg"}], "expected 'url' to be an http"),
+        ([{"url": "http://x/a.jpg", "id": "7" * 5000}], "'id' of letters and digits"),
+        ([{"url": "http://x/a.jpg", "title": ["a"]}], "photo 0: expected id, title, license and sha256 to be texts"),
     ],
 )
 def test_metadata_of_another_form_are_refused(tmp_path, content, message):
     (tmp_path / "meta.json").write_text(json.dumps(content))
     with pytest.raises(DataError, match=message):
         collect.read_metadata(tmp_path / "meta.json")
+
+
+@pytest.mark.parametrize("content", ['[{"id": ' + "7" * 5000 + "}]", "[" * 100_000])
+def test_metadata_that_python_cannot_read_are_refused(tmp_path, content):
+    (tmp_path / "meta.json").write_text(content)
+    with pytest.raises(DataError, match=r"meta\.json: not JSON of photos"):
+        collect.read_metadata(tmp_path / "meta.json")
+
+
+def test_half_a_character_in_a_title_does_no_harm(tmp_path):
+    (tmp_path / "meta.json").write_text(json.dumps([{"url": "http://x/a.jpg", "title": "a \ud800 cat"}]))
+    assert collect.read_metadata(tmp_path / "meta.json")["title"].tolist() == ["a ? cat"]
+
+
+def test_a_file_that_holds_no_detector_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(collect, "detection_net", lambda: torch.nn.Linear(2, 2))
+    torch.save({"weight": 3}, tmp_path / "other.pth")
+    (tmp_path / "garbage.pth").write_bytes(b"garbage")
+    for name in ("other", "garbage"):
+        with pytest.raises(DataError, match=rf"{name}\.pth: not the weights of this detector"):
+            collect.faster_rcnn(tmp_path / f"{name}.pth")
 
 
 def test_words_choose_among_the_photos(tmp_path):

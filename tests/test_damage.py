@@ -61,6 +61,7 @@ READERS = {
     "pictures": crops,
     "gray": crops,
     "animalweb": lambda home: of_faces(read_animalweb(home, "all.txt")),
+    "pts_labels": lambda home: of_faces(read_labels(home).faces),
     "landmark_csv": lambda home: of_faces(read_landmark_csv(home / "landmarks.csv")),
     "coco": lambda home: of_faces(read_coco(home / "coco.json", home)),
     "coco_labels": lambda home: of_faces(read_labels(home / "coco.json", home).faces),

@@ -337,8 +337,9 @@ def test_h5_without_the_package_says_what_to_install(tmp_path, monkeypatch):
 
 
 @needs_tables
-def test_an_h5_file_of_another_program_is_refused(tmp_path):
-    pd.DataFrame({"a": [1.0]}).to_hdf(tmp_path / "l.h5", key="a")
+@pytest.mark.parametrize("table", [pd.DataFrame({"a": [1.0]}), pd.Series([1.0])])
+def test_an_h5_file_of_another_program_is_refused(tmp_path, table):
+    table.to_hdf(tmp_path / "l.h5", key="a")
     with pytest.raises(DataError, match=r"l\.h5: expected columns by scorer, bodyparts and coords, found"):
         read_file(tmp_path / "l.h5")
     (tmp_path / "cut.h5").write_bytes((tmp_path / "l.h5").read_bytes()[:600])

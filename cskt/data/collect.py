@@ -7,6 +7,7 @@ known, "id", "title", "tags", "license" and "sha256". What one may do with a pic
 import hashlib
 import io
 import json
+import re
 import time
 import urllib.error
 import urllib.parse
@@ -27,6 +28,7 @@ from cskt.progress import bar
 
 AGENT = "cskt (research; one request at a time)"
 MOST_BYTES = 50 * 2**20
+_LONGEST_ID = 100  # letters and digits: it becomes a file's name
 _COLUMNS = ["image", "url", "title", "license", "sha256"]
 _REPORT = ["image", "url", "license", "status", "sha256", "bytes"]
 
@@ -48,6 +50,8 @@ def read_metadata(path: str | Path, words: Collection[str] = ()) -> pd.DataFrame
         content = json.loads(read_text(Path(path)))
     except json.JSONDecodeError as error:
         raise DataError(f"{path}, line {error.lineno}: not JSON: {error.msg}") from None
+    except (RecursionError, ValueError) as error:  # nested too deeply, a number of thousands of digits
+        raise DataError(f"{path}: not JSON of photos: {error}") from None
     if isinstance(content, dict):
         content = content.get("photos", content.get("images"))
     if not isinstance(content, list):
@@ -55,23 +59,36 @@ def read_metadata(path: str | Path, words: Collection[str] = ()) -> pd.DataFrame
     rows = []
     for index, photo in enumerate(content):
         url = photo.get("url") if isinstance(photo, dict) else None
-        address = urllib.parse.urlsplit(url) if isinstance(url, str) else None
-        if address is None or address.scheme not in ("http", "https") or not address.hostname:
+        address = _address(url)
+        if address is None:
             raise DataError(f"{path}: photo {index}: expected 'url' to be an http(s) address, found {url!r}")
+        if not all(isinstance(photo.get(key, ""), str | int | None) for key in ("id", "title", "license", "sha256")):
+            raise DataError(f"{path}: photo {index}: expected id, title, license and sha256 to be texts")
         text = f"{photo.get('title', '')} {photo.get('tags', '')}".lower()
         if words and not any(word.lower() in text for word in words):
             continue
         stem = str(photo.get("id", hashlib.sha256(url.encode()).hexdigest()[:16]))
-        if not stem.replace("-", "").replace("_", "").isalnum():
-            raise DataError(f"{path}: photo {index}: expected an 'id' of letters and digits, found {stem!r}")
+        if len(stem) > _LONGEST_ID or not stem.replace("-", "").replace("_", "").isalnum():
+            raise DataError(f"{path}: photo {index}: expected an 'id' of letters and digits, found {stem[:200]!r}")
         suffix = PurePosixPath(address.path).suffix.lower()
         suffix = suffix if suffix in (".jpg", ".jpeg", ".png", ".webp") else ".jpg"
-        rows.append((f"{stem}{suffix}", url, str(photo.get("title", "")), str(photo.get("license", "")),
-                     str(photo.get("sha256", "")).lower()))  # fmt: skip
+        told = [str(photo.get(key, "")) for key in ("title", "license", "sha256")]
+        # half a character of JSON ("\\ud800") could not be written into a table
+        title, licence, digest = (text.encode("utf-8", "replace").decode() for text in told)
+        rows.append((f"{stem}{suffix}", url, title, licence, digest.lower()))
     table = pd.DataFrame(rows, columns=_COLUMNS)
     if (twice := table["image"].duplicated()).any():
         raise DataError(f"{path}: the id of {table.loc[twice, 'image'].iloc[0]!r} occurs twice")
     return table
+
+
+def _address(url: object) -> urllib.parse.SplitResult | None:
+    """The parts of an http(s) address; None if it is none."""
+    try:
+        address = urllib.parse.urlsplit(url) if isinstance(url, str) and url.encode() else None
+    except ValueError:  # of brackets that hold no IPv6 address, and of half a character
+        return None
+    return address if address and address.scheme in ("http", "https") and address.hostname else None
 
 
 def download(
@@ -160,7 +177,7 @@ def _fetch(url, server, asked, pause, attempts, timeout, sleep) -> tuple[str, by
             if error.code != 429 and error.code < 500:
                 return "missing", b""
             told = error.headers.get("Retry-After", "")
-            delay = min(float(told), 600.0) if told.isdigit() else delay
+            delay = min(float(told), 600.0) if re.fullmatch("[0-9]{1,9}", told) else delay
         except (OSError, ValueError):  # no connection, a broken answer
             pass
         if attempt < attempts - 1:
@@ -192,7 +209,7 @@ def faster_rcnn(weights: str | Path = "DEFAULT") -> torch.nn.Module:
     """torchvision's Faster R-CNN (ResNet-50, FPN), with the weights it publishes ("DEFAULT": downloaded) or of a file.
 
     Raises:
-        DataError: no such file.
+        DataError: no such file, or one that does not hold this detector's weights.
     """
     if weights == "DEFAULT":
         from torchvision.models import detection
@@ -201,7 +218,10 @@ def faster_rcnn(weights: str | Path = "DEFAULT") -> torch.nn.Module:
     if not Path(weights).is_file():
         raise DataError(f"{weights}: no such file of detector weights")
     net = detection_net()
-    net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    try:
+        net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    except Exception as error:  # torch raises a different type for each kind of damage
+        raise DataError(f"{weights}: not the weights of this detector ({type(error).__name__})") from error
     return net.eval()
 
 

@@ -99,9 +99,9 @@ def read_deeplabcut_h5(path: str | Path) -> LabelFile:
         raise DataError(
             f"{path}: not an H5 file of DeepLabCut ({reason}); of SLEAP, export the analysis CSV{instead}"
         ) from None
-    names = [str(name) for name in table.columns.names]
-    if not isinstance(table, pd.DataFrame) or not {"bodyparts", "coords"} <= set(names):
-        raise DataError(f"{path}: expected columns by scorer, bodyparts and coords, found {', '.join(names)}")
+    names = [str(name) for name in table.columns.names] if isinstance(table, pd.DataFrame) else []
+    if not {"bodyparts", "coords"} <= set(names):
+        raise DataError(f"{path}: expected columns by scorer, bodyparts and coords, found {', '.join(names) or 'none'}")
     levels = {name: [str(value) for value in table.columns.get_level_values(name)] for name in names}
     rows = []
     for number, (key, values) in enumerate(zip(table.index, table.to_numpy(float), strict=True), start=1):

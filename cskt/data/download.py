@@ -90,7 +90,7 @@ def _receive(url: str, part: Path, size: int, report: Callable[[int, int], None]
         goes_on = answer.headers.get("Content-Range", "").startswith(f"bytes {done}-")
         done = done if goes_on else 0
         length = answer.headers.get("Content-Length", "")
-        total = done + int(length) if length.isdigit() else size
+        total = done + int(length) if re.fullmatch("[0-9]{1,15}", length) else size
         with part.open("ab" if goes_on else "wb") as file:
             while chunk := answer.read(_CHUNK):
                 done += len(chunk)

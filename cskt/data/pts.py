@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from cskt.data.labelfile import Face, LabelFile
-from cskt.data.reading import read_lines, to_float
+from cskt.data.reading import read_lines, to_count, to_float
 from cskt.errors import DataError
 from cskt.landmarks import SCHEMES, Scheme
 
@@ -68,11 +68,15 @@ def pts_faces(folder: str | Path, scheme: Scheme | None = None) -> LabelFile:
 
 def _count(file: Path) -> int:
     """How many landmarks a .pts file says it has."""
-    line = [*read_lines(file), "", ""][1]
-    value = line.partition(":")[2].strip()
-    if not line.startswith("n_points") or not value.isdigit():
-        raise DataError(f"{file}, line 2: expected 'n_points: L', found {line!r}")
-    return int(value)
+    lines = [*read_lines(file), "", ""]
+    key, _, value = lines[1].partition(":")
+    try:
+        count = to_count(value.strip())
+    except ValueError:
+        count = 0
+    if key.strip() != "n_points" or not 0 < count < len(lines):
+        raise DataError(f"{file}, line 2: expected 'n_points: L' and L lines, found {lines[1][:100]!r}")
+    return count
 
 
 def _expect(path: str | Path, lines: list[str], number: int, good: bool, expected: str) -> None:

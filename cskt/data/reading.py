@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -160,6 +161,17 @@ def to_float(text: str) -> float:
     if "_" in text:
         raise ValueError(f"not a number: {text!r}")
     return float(text)
+
+
+def to_count(text: str) -> int:
+    """A whole number from 0 on of at most 15 digits; `str.isdigit` would also take what `int` refuses.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not re.fullmatch(r"[0-9]{1,15}", text):
+        raise ValueError(f"not a whole number: {text[:50]!r}")
+    return int(text)
 
 
 def rows_by_name(table: Table, column: str) -> dict[str, int]:

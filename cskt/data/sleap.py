@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from cskt.data.labelfile import Face, LabelFile, point
-from cskt.data.reading import read_csv
+from cskt.data.reading import read_csv, to_count
 from cskt.errors import DataError
 
 
@@ -43,13 +43,15 @@ def read_sleap_csv(path: str | Path) -> LabelFile:
     for row, line in enumerate(table.lines):
         place = f"{path}, line {line}"
         frame = columns["frame_idx"][row].strip()
-        if not frame.isdigit():
-            raise DataError(f"{place}: expected a frame number from 0 on as frame_idx, found {frame!r}")
+        try:
+            number = to_count(frame)
+        except ValueError:
+            raise DataError(f"{place}: expected a frame number from 0 on as frame_idx, found {frame[:50]!r}") from None
         points = [point(columns[f"{name}.x"][row], columns[f"{name}.y"][row], place, name) for name in names]
         if not np.isnan(points).all():
             # rows of a frame without tracks are told apart by their line
             who = tracks[row].strip() or f"row {line}"
-            faces.append(Face("", np.array(points), place, line, who, frame=int(frame)))
+            faces.append(Face("", np.array(points), place, line, who, frame=number))
     if not faces:
         raise DataError(f"{path}: no row has a landmark")
     return LabelFile("SLEAP analysis CSV", Path(path), names, faces)
