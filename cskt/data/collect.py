@@ -21,6 +21,7 @@ import torch
 from PIL import Image
 
 from cskt.data.datasets import read_image
+from cskt.data.pictures import formats
 from cskt.data.reading import read_text
 from cskt.errors import DataError
 from cskt.files import fingerprint, write_bytes, write_csv
@@ -198,7 +199,7 @@ def _robots(server: str, timeout: float) -> urllib.robotparser.RobotFileParser:
 
 def _is_picture(content: bytes) -> bool:
     try:
-        with Image.open(io.BytesIO(content)) as picture:
+        with Image.open(io.BytesIO(content), formats=formats()) as picture:
             picture.load()
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return False

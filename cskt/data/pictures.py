@@ -1,5 +1,6 @@
 """Picture files, whatever they are called and whatever is wrong with them: their size, and their pixels as RGB."""
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,14 @@ ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".
 HEIC_NEEDS = "HEIC needs the package pillow-heif: pip install pillow-heif, or save it as JPEG"
 MAX_PIXELS = 150_000_000  # larger than any camera's; a small file can claim, and unpack to, any size
 _EXIF_ORIENTATION = 0x0112
+# an EPS file, whatever it is called, would be handed to Ghostscript, which executes it
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "JPEG2000", "MPO", "AVIF", "HEIF", "TGA", "PCX")
+
+
+def formats() -> tuple[str, ...]:
+    """Pillow's names of the picture formats that are read, as far as this Pillow can."""
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
 def reads_heic() -> bool:
@@ -86,7 +95,10 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
         with warnings.catch_warnings():
             # Pillow warns of odd EXIF data and of sizes below our own bound
             warnings.simplefilter("ignore")
-            with Image.open(path) as picture:
+            if os.path.exists(path) and not os.path.isfile(path):
+                # a pipe of a picture's name would be waited for without end
+                raise ValueError("not a regular file")
+            with Image.open(path, formats=formats()) as picture:
                 if picture.width * picture.height > MAX_PIXELS:
                     raise ValueError(f"{picture.width} x {picture.height} pixels, at most {MAX_PIXELS:,} are allowed")
                 yield picture
