@@ -276,6 +276,7 @@ PICTURES = [
     *(Damage("pictures", "cat_1.png", f"is a {f}", saved(f, quality=95), "same") for f in ("JPEG", "TIFF", "BMP")),
     Damage("pictures", "cat_1.png", "zero bytes", to(b""), "excluded", _BAD),
     Damage("pictures", "cat_1.png", "text", to("a cat"), "excluded", "no known format"),
+    Damage("pictures", "cat_1.png", "an EPS file", saved("EPS"), "excluded", "no known format", "cat_1.jpg"),
     Damage("pictures", "cat_1.png", "a zip", to(b"PK\x03\x04" + bytes(99)), "excluded", "no known format"),
     Damage("pictures", "cat_1.png", "30,000 px a side", claims(30_000, 30_000), "excluded", "900000000 pixels"),
     Damage("pictures", "cat_1.png", "150 million px", claims(30_000, 5_001), "excluded", "30000 x 5001 pixels"),
@@ -410,6 +411,16 @@ LANDMARK_CSV = [
         ("a word", swap(f",{POINTS[8, 1]}\n", ",low\n"), "error", "line 2: expected a number as p8_y, found 'low'"),
         ("box far left", swap("cat_1.png,8.0", "cat_1.png,-1e300"), "excluded", "box farther out than any picture"),
         ("box far up", swap("cat_1.png,8.0,6.0", "cat_1.png,8,-1e7"), "excluded", "box farther out than any picture"),
+        (
+            "escapes in a species",
+            lambda c: (
+                c.replace(b"image,x", b"image,species,x")
+                .replace(b"cat_1.png,", b"cat_1.png,\x1b[31mcat,")
+                .replace(b"cat_2.png,", b"cat_2.png,cat,")
+            ),
+            "error",
+            "'cat_1.png': expected a species",
+        ),
         ("no box", swap("cat_1.png,8.0,6.0,28.0", "cat_1.png,,,"), "excluded", "box without a size"),
         ("box of 1e9 pixels", swap("cat_1.png,8.0,6.0,28.0", "cat_1.png,8,6,1e9"), "excluded", "larger than any face"),
         ("twice", lambda c: c + f"cat_1.png,{_BIG}\n".encode(), "error", "line 4: image 'cat_1.png' stands already"),
@@ -479,6 +490,18 @@ _JSON = [
     ("box a text", face(bbox="1 2 3 4"), "error", r"annotations\[0\]: expected 'bbox' to be 4 numbers"),
     ("names a number", edit(lambda d: d["categories"][0].update(keypoints=3)), "error", "to be a list of names"),
     ("name twice", edit(lambda d: d["categories"][0].update(keypoints=["nose"] * 3)), "error", "twice"),
+    (
+        "escapes in a keypoint's name",
+        edit(lambda d: d["categories"][0].update(keypoints=["\x1b[31ma", "b", "c"])),
+        "error",
+        "category 7: expected printable names",
+    ),
+    (
+        "escapes in a category's name",
+        edit(lambda d: d["categories"][0].update(name="cat\x1b]0;you\x07")),
+        "error",
+        "category 7: expected printable names",
+    ),
 ]
 _COCO_ONLY = [
     ("keypoints missing", without("annotations", "keypoints"), "error", r"annotations\[0\]: expected 'keypoints'"),
@@ -530,6 +553,7 @@ TABLES = [
             ("header twice", swap("bodyparts", "scorer"), "error", "line 2: expected a header line"),
             ("z coordinate", swap("coords,x,y", "coords,x,z"), "error", "expected x, y or likelihood, found 'z'"),
             ("x twice", swap("coords,x,y", "coords,x,x"), "error", "left_eye x stands twice"),
+            ("escapes in a name", swap("left_eye", "\x1b[31mleft"), "error", "header: expected printable names"),
             ("header short", swap("Ann,Ann", "Ann"), "error", "header line scorer has 6 fields, coords 7"),
             ("analysis of a video", swap("cat_1.png", "17"), "error", "line 4: expected the path of a picture"),
             ("path traversal", swap("cat_1.png", "../../cat_1.png"), "same", ""),
@@ -538,6 +562,7 @@ TABLES = [
             ("frame a word", swap(",1,,", ",first,,"), "error", "line 2: expected a frame number"),
             ("frame of another script", swap(",1,,", ",\u00b2,,"), "error", "line 2: expected a frame number"),
             ("frame of 5,000 digits", swap(",1,,", f",{'1' * 5000},,"), "error", "line 2: expected a frame number"),
+            ("escapes in a name", swap("nose.x", "\x1b[2Jnose.x"), "error", "line 1: expected a column name"),
             ("frame negative", swap(",1,,", ",-1,,"), "error", "line 2: expected a frame number"),
             ("frame without a picture", swap(",1,,", ",77,,"), "left out", "no picture in .* has the number 77"),
             ("one coordinate only", swap("nose.y", "nose.z"), "error", "'nose.x' stands without its other|expected"),
@@ -551,6 +576,13 @@ TABLES = [
         "own_csv": [
             ("image column missing", swap("image", "file"), "error", "not a known label format"),
             ("column twice", swap("nose_y", "nose_x"), "error", "occurs twice|expected"),
+            ("escapes in a name", swap("nose_y", "\x1b[2Jnose_y"), "error", "line 1: expected a column name"),
+            (
+                "escapes in a species",
+                to("image,species,nose_x,nose_y\ncat_1.png,\x1b[31mcat,9,9\n"),
+                "error",
+                "line 2: expected a species",
+            ),
             ("box a word", swap("8.0", "left"), "error", "line 2: expected a number or nothing as x, found 'left'"),
             ("box negative", swap("28.0,28.0", "-28,28"), "excluded", "box without a size"),
             ("box huge", swap("28.0,28.0", "1e200,1e200"), "excluded", "larger than any face"),
@@ -674,6 +706,8 @@ SCHEMES = [
         ("nested deeply", to("landmarks: " + "[" * 800), "error", "nested too deeply"),
         ("unknown entry", swap("flip_pairs", "pairs"), "error", "unknown entry 'pairs'"),
         ("name twice", swap("nose]", "left_eye]"), "error", "a name occurs twice"),
+        ("escapes in a name", swap("nose]", '"\\e[31mnose"]'), "error", "expected landmarks to be a list of names"),
+        ("escapes in its name", swap("damage3", '"\\e[31m"'), "error", "expected a printable name"),
         ("a number as name", swap("nose]", "3]"), "error", "expected landmarks to be a list of names"),
         ("landmarks a text", swap("[left_eye, right_eye, nose]", "nose"), "error", "to be a list of names"),
         ("pairs a number", to("landmarks: [a]\nflip_pairs: 5\n"), "error", "expected flip_pairs to be a list of pairs"),

@@ -4,6 +4,7 @@ The inputs are made by tests/damage.py. No exception of another library, no trac
 another one; nothing that a file says is ever executed.
 """
 
+import os
 import re
 from collections import Counter
 
@@ -153,6 +154,21 @@ def test_a_damaged_input_is_refused_reported_or_read_rightly(case, good, tmp_pat
             assert re.search(case.message, told), told
             assert bool(set(hurt) & found.keys()) == (case.outcome == "kept")
     assert not (tmp_path / "harm").exists(), "a file's code was executed"
+
+
+def test_what_is_no_file_or_has_no_name_is_left_out(tmp_path):
+    damage.pictures(tmp_path)
+    os.mkfifo(tmp_path / "cat_3.png")
+    (tmp_path / "cat_4.png").mkdir()
+    odd = os.path.join(os.fsencode(tmp_path), b"cat_\xff.png")
+    with open(odd, "wb") as file:
+        file.write((tmp_path / "cat_1.png").read_bytes())
+    faces = read_folder(tmp_path, SCHEMES["animalweb9"])
+    told = faces.problems.set_index("image")["problem"].to_dict()
+    assert faces.table["image"].tolist() == ["cat_1.png", "cat_2.png"]
+    assert told.keys() == {"cat_3.png", "cat_\\udcff.png"}
+    assert "not a regular file" in told["cat_3.png"] and "not UTF-8" in told["cat_\\udcff.png"]
+    assert faces.summary().encode() and len(unlabeled_set(faces, 32, 1.0, tmp_path / "cache")) == 2
 
 
 def test_there_are_at_least_two_hundred_damaged_inputs_of_every_kind():

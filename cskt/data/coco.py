@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cskt.data.labelfile import Face, LabelFile
-from cskt.data.reading import check_image_name, is_file, read_list, read_text
+from cskt.data.reading import check_image_name, check_printable, is_file, read_list, read_text
 from cskt.data.schemes import propose_flip_pairs
 from cskt.data.table import Annotations, ProblemLog, annotations, box_problem
 from cskt.errors import DataError
@@ -255,6 +255,8 @@ def _names(file: Path, category: dict) -> tuple[str, ...]:
     names = category.get("keypoints", [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise DataError(f"{file}: category {category['id']!r}: expected 'keypoints' to be a list of names")
+    for name in (*names, str(category.get("name", "")), str(category.get("supercategory", ""))):
+        check_printable(name, f"{file}: category {category['id']!r}", "printable names")
     return tuple(names)
 
 

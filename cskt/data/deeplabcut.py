@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cskt.data.labelfile import Face, LabelFile, point
-from cskt.data.reading import read_text
+from cskt.data.reading import check_printable, read_text
 from cskt.errors import DataError
 
 UNIQUE = "single"  # DeepLabCut's individual of the body parts that occur once in a picture, not once per animal
@@ -157,6 +157,8 @@ def _start(path: Path, coords: list[str]) -> int:
 
 def _label_file(kind: str, path: Path, levels: dict[str, list[str]], rows: Iterable[_Row]) -> LabelFile:
     individuals = levels.get("individuals", [""] * len(levels["coords"]))
+    for name in (*individuals, *levels["bodyparts"], *levels["coords"]):
+        check_printable(name, f"{path}: header", "printable names")
     columns: dict[str, dict[str, dict[str, int]]] = {}  # individual -> body part -> x or y -> column
     for column, (who, part, axis) in enumerate(zip(individuals, levels["bodyparts"], levels["coords"], strict=True)):
         own = columns.setdefault(who, {}).setdefault(part, {})

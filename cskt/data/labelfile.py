@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cskt.data.reading import to_float
+from cskt.data.reading import check_printable, to_float
 from cskt.errors import DataError
 
 
@@ -51,6 +51,13 @@ class LabelFile:
     landmarks: tuple[str, ...]
     faces: list[Face]
     notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for name in self.landmarks:
+            check_printable(name, str(self.path), "a landmark's name")
+        for face in self.faces:
+            check_printable(face.species, face.where, "a species")
+            check_printable(face.individual, face.where, "an animal's name")
 
 
 def number(text: str, place: str, column: str) -> float:

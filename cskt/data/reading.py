@@ -67,6 +67,12 @@ def check_image_name(name: str, where: str) -> None:
         raise DataError(f"{where}: image name {name!r} leads out of the image folder")
 
 
+def check_printable(name: str, where: str, what: str) -> None:
+    """Raise for a name with control characters, which would command a terminal that shows it."""
+    if not name.isprintable():
+        raise DataError(f"{where}: expected {what}, found {name[:100]!r}")
+
+
 def read_list(path: str | Path) -> ImageList:
     """Read a list file: one image name a line; blank lines are skipped, repeats are returned apart.
 
@@ -129,6 +135,8 @@ def refuse_semicolons(path: str | Path, header: str) -> None:
 
 def _column_names(path: str | Path, header: list[str], required: tuple[str, ...]) -> list[str]:
     names = list(header)
+    for name in names:
+        check_printable(name, f"{path}, line 1", "a column name")
     for choice in required:
         found = [name for name in header if name in choice.split("|")]
         if len(found) != 1:

@@ -25,7 +25,7 @@ import numpy as np
 import yaml
 
 from cskt.config import parse_yaml
-from cskt.data.reading import read_text
+from cskt.data.reading import check_printable, read_text
 from cskt.errors import DataError
 from cskt.files import write_text
 from cskt.landmarks import SCHEMES, Scheme, register
@@ -190,6 +190,7 @@ def read_scheme(path: str | Path) -> Scheme:
             raise DataError(f"{path}: same_as: unknown place {place!r}; {hint}")
         own = own if isinstance(own, list) else [own]
         parts[place] = tuple(_index(path, f"same_as: {place}", name, names) for name in own)
+    check_printable(str(content.get("name")), str(path), "a printable name")
     try:
         return register(Scheme(str(content.get("name") or path.stem), names, pairs, parts))
     except DataError as error:
@@ -212,7 +213,9 @@ def write_scheme(path: str | Path, scheme: Scheme) -> None:
 
 
 def _names(path: Path, key: str, values: Any) -> tuple[str, ...]:
-    if not isinstance(values, list) or not all(isinstance(value, str) and value for value in values):
+    if not isinstance(values, list) or not all(
+        isinstance(value, str) and value and value.isprintable() for value in values
+    ):
         raise DataError(f"{path}: expected {key} to be a list of names, found {values!r}")
     return tuple(values)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cskt.data.reading import check_printable
 from cskt.errors import DataError, some
 from cskt.landmarks import Scheme, combine, shared_landmarks
 
@@ -139,15 +140,20 @@ class ProblemLog:
         if self._strict:
             place = f"{file}, line {line}" if line else file
             raise DataError(f"{place}: image {image!r}: {problem}")
-        self._rows.append((image, str(file), line, problem, "excluded"))
+        self._rows.append((_readable(image), _readable(file), line, _readable(problem), "excluded"))
 
     def keep(self, image: str, file: str | Path, problem: str, line: int | None = None) -> None:
         """Note something odd about an image that stays in the table."""
-        self._rows.append((image, str(file), line, problem, "kept"))
+        self._rows.append((_readable(image), _readable(file), line, _readable(problem), "kept"))
 
     def table(self) -> pd.DataFrame:
         """Return the problems, one a row."""
         return _problem_table(self._rows)
+
+
+def _readable(text: str | Path) -> str:
+    """A text that can be written: bytes of a file name that are no UTF-8 as \\udcff."""
+    return str(text).encode("utf-8", "backslashreplace").decode()
 
 
 def _problem_table(rows: list[tuple]) -> pd.DataFrame:
@@ -212,8 +218,17 @@ def annotations(
         sizes: width and height of each image in pixels, [N, 2]; NaN, or None, where not known.
 
     Raises:
-        DataError: no row is left.
+        DataError: no row is left, or a species has control characters.
     """
+    odd = [row for row, names in enumerate(zip(rows["image"], rows["path"], strict=True)) if not _is_text(*names)]
+    for row in odd:
+        problems.exclude(rows["image"].iloc[row], rows["path"].iloc[row], "its file name is not UTF-8: rename it")
+    if odd:
+        kept = np.setdiff1d(np.arange(len(rows)), odd)
+        rows = rows.iloc[kept].reset_index(drop=True)
+        landmarks, sizes = (None if values is None else values[kept] for values in (landmarks, sizes))
+    for name, species in zip(rows["image"], rows["species"], strict=True):
+        check_printable(species, f"{source}: image {name!r}", "a species")
     if rows.empty:
         found = problems.table()
         first = "; the first: {image!r}: {problem} ({file})".format(**found.iloc[0]) if len(found) else ""
@@ -231,6 +246,10 @@ def annotations(
             problems.keep(rows["image"].iloc[row], rows["path"].iloc[row] or source, "no landmark is annotated")
         rows = with_landmarks(rows, scheme, landmarks)
     return Annotations(rows, scheme, problems.table())
+
+
+def _is_text(*names: str) -> bool:
+    return all(_readable(name) == name for name in names)
 
 
 def _report_landmarks_outside(
