@@ -532,10 +532,10 @@ COCO = [
 PTS_LABELS = [
     Damage("pts_labels", "cat_1.pts", what, swap("n_points: 9", f"n_points: {found}"), "error", message)
     for what, found, message in [
-        ("10^11 points", "99999999999", "line 2: expected 'n_points: L' and L lines, found 'n_points: 99999999999'"),
-        ("5,000 digits", "9" * 5000, "line 2: expected 'n_points: L' and L lines"),
-        ("superscript", "\u00b2", "line 2: expected 'n_points: L' and L lines"),
-        ("no points", "0", "line 2: expected 'n_points: L' and L lines"),
+        ("10^11 points", "99999999999", "line 2: expected 'n_points: L', found 'n_points: 99999999999'"),
+        ("5,000 digits", "9" * 5000, "line 2: expected 'n_points: L'"),
+        ("superscript", "\u00b2", "line 2: expected 'n_points: L'"),
+        ("no points", "0", "line 2: expected 'n_points: L'"),
         ("a few more", "11", "line 15|line 14"),
     ]
 ]

@@ -75,7 +75,7 @@ def _count(file: Path) -> int:
     except ValueError:
         count = 0
     if key.strip() != "n_points" or not 0 < count < len(lines):
-        raise DataError(f"{file}, line 2: expected 'n_points: L' and L lines, found {lines[1][:100]!r}")
+        raise DataError(f"{file}, line 2: expected 'n_points: L', found {lines[1][:100]!r}, of {len(lines) - 2} lines")
     return count
 
 
