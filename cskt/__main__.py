@@ -97,6 +97,7 @@ def evaluate(args: argparse.Namespace) -> None:
     from cskt.shapes import fit_shape, place_shape
 
     files.check_output(args.out, (".csv",))
+    files.refuse_overwriting([args.out], [args.config, args.checkpoint, args.annotations])
     cfg = config.load(args.config, config.parse_overrides(args.set))
     setting = Setting(cfg)
     net = checkpoints.load(args.checkpoint).to(setting.device)
@@ -144,6 +145,8 @@ def predict(args: argparse.Namespace) -> int:
 
     kinds = ((args.out, (".csv", ".json")), (args.coco, (".json",)), (args.deeplabcut, (".csv",)))
     outputs = [path for path, endings in kinds if path is not None and files.check_output(path, endings)]
+    read = [args.checkpoint, f"{args.checkpoint}.json", args.boxes]
+    files.refuse_overwriting(outputs, read)
     net = open_net(args.checkpoint).to(pick_device(args.device))
     if args.quick and isinstance(net, LandmarkNet):
         net = folded(net)
@@ -153,7 +156,7 @@ def predict(args: argparse.Namespace) -> int:
         files.check_output(drawn[0])
         outputs += drawn
     pictures = [*faces.table["path"], *faces.problems["file"]]
-    files.refuse_overwriting(outputs, [args.checkpoint, *([args.boxes] if args.boxes else []), *pictures])
+    files.refuse_overwriting(outputs, [*read, *pictures])
     if args.boxes is None:
         _note("no --boxes: each whole picture is taken as the face box, which suits pictures cropped to a face")
     with tempfile.TemporaryDirectory() as cache:
@@ -173,9 +176,14 @@ def predict(args: argparse.Namespace) -> int:
 
 def export(args: argparse.Namespace) -> None:
     """Write a network as ONNX or OpenVINO, for `predict` and for programs without torch."""
+    from pathlib import Path
+
+    from cskt import files
     from cskt.export import export as write
     from cskt.models import checkpoints
 
+    # OpenVINO puts the weights into a file of their own
+    files.refuse_overwriting([args.out, f"{args.out}.json", Path(args.out).with_suffix(".bin")], [args.checkpoint])
     write(checkpoints.load(args.checkpoint), args.out)
     print(f"written {args.out} and {args.out}.json: images from 0 to 1 in, heatmaps out")
 

@@ -22,6 +22,38 @@ if TYPE_CHECKING:
 _TEMPORARY = re.compile(r"\.[0-9a-f]{32}\..")
 
 
+def refuse_overwriting(outputs: Iterable[str | Path | None], inputs: Iterable[str | Path | None]) -> None:
+    """Refuse outputs that would replace an input, or each other; to be called before any work.
+
+    Args:
+        outputs: what a command is to write; None is passed over, as it is in `inputs`.
+        inputs: what it reads.
+
+    Raises:
+        WriteError: two of them are one file, by whatever name (links are followed).
+    """
+    taken = {_identity(path): (path, "read") for path in filter(None, inputs)}
+    for path in filter(None, outputs):
+        if (which := _identity(path)) in taken:
+            other, what = taken[which]
+            raise WriteError(f"{path}: would be overwritten, since it is {what} too ({other}): write another file")
+        taken[which] = path, "written"
+
+
+def _identity(path: str | Path) -> tuple[int, int] | str:
+    """What two names of one file have in common: device and inode, or of one that is not there the place."""
+    try:
+        state = os.stat(path)
+        return state.st_dev, state.st_ino
+    except OSError:
+        return os.path.realpath(path)
+
+
+def same_file(one: str | Path, other: str | Path) -> bool:
+    """Whether two paths are one file, there or not; links are followed."""
+    return _identity(one) == _identity(other)
+
+
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; on leaving without an error, rename what was written there to `path`.
@@ -95,16 +127,6 @@ def check_output(path: str | Path, endings: tuple[str, ...] = ()) -> Path:
     if not os.access(above, os.W_OK | os.X_OK):
         raise WriteError(f"{path}: cannot be written: {above} may not be written to")
     return path
-
-
-def refuse_overwriting(outputs: Iterable[str | Path], inputs: Iterable[str | Path]) -> None:
-    """Raise WriteError if a file to write is one of those that are read, by whatever name."""
-    # by device and inode: a link, or a file system without upper case, has another name for the same file
-    states = [os.stat(path) for path in inputs if os.path.exists(path)]
-    read = {(state.st_dev, state.st_ino) for state in states}
-    for path in outputs:
-        if os.path.exists(path) and ((state := os.stat(path)).st_dev, state.st_ino) in read:
-            raise WriteError(f"{path}: is read here and would be written over: give another place")
 
 
 def unwritable(path: str | Path, error: OSError) -> WriteError:

@@ -17,6 +17,10 @@ def data_check(args: argparse.Namespace) -> int:
     from cskt.data.labels import read_labels
     from cskt.data.schemes import read_scheme, write_scheme
 
+    out = Path(args.out or f"check_{Path(args.path).resolve().stem}")
+    written = [out / name for name in ("contact_sheet.png", "labels.csv", "findings.csv", "problems.csv")]
+    files.refuse_overwriting([*written, out / "scheme.yaml"], [args.path, args.boxes, args.list, args.frames])
+    files.refuse_overwriting(written, [args.scheme])
     scheme = read_scheme(args.scheme) if args.scheme else None
     labels = read_labels(
         args.path,
@@ -34,11 +38,12 @@ def data_check(args: argparse.Namespace) -> int:
         print(f"left out     {name}: {problem}")
     for row in findings.itertuples():
         print(f"look at      {row.image}: {f'{row.landmark} ' if row.landmark else ''}{row.finding} ({row.detail})")
-    out = Path(args.out or f"check_{Path(args.path).resolve().stem}")
     files.write_csv(out / "labels.csv", labels.faces.table)
     files.write_csv(out / "findings.csv", findings)
     files.write_csv(out / "problems.csv", labels.faces.problems)
-    write_scheme(out / "scheme.yaml", labels.faces.scheme)
+    # the proposal of a former check, edited by hand and given with --scheme, stays as it is
+    if scheme is None or not files.same_file(out / "scheme.yaml", args.scheme):
+        write_scheme(out / "scheme.yaml", labels.faces.scheme)
     sheets.save(sheets.labels(labels.faces, findings), out / "contact_sheet.png")
     left_out = int((labels.faces.problems["action"] == "excluded").sum())
     print(f"written      {out}: contact_sheet.png, labels.csv, findings.csv, problems.csv, scheme.yaml")
@@ -56,9 +61,14 @@ def data_sample(args: argparse.Namespace) -> None:
 
 def adapt(args: argparse.Namespace) -> int:
     """Train a detector from a few labels and a folder of pictures, with an honest error; resumable."""
-    from cskt import adapt as own
-    from cskt import config
+    from pathlib import Path
 
+    from cskt import adapt as own
+    from cskt import config, files
+
+    results = ("checkpoint.pt", "scores.csv", "next_to_label.csv", "data/labeled.json", "data/scheme.yaml")
+    read = [args.labeled, args.boxes, args.scheme, args.list, args.frames, args.human]
+    files.refuse_overwriting([Path(args.out) / name for name in results], read)
     adaptation = own.prepare(args.config, config.parse_overrides(args.set) | _overrides(args), args.out)
     print("\n".join(adaptation.labels.describe(adaptation.notes)))
     until = "mining" if args.until_mining else "method"

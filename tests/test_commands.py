@@ -153,8 +153,8 @@ def test_a_picture_is_never_drawn_over(tmp_path, checkpoint, pictures, capsys):
     for where in (pictures, tmp_path / "linked", pictures / ".." / "pictures"):
         assert draw(checkpoint, pictures, tmp_path, "--draw", where) == 2
         err = capsys.readouterr().err
-        assert err == f"cskt predict: error: {where}/cat_0.png: is read here and would be written over: " \
-            "give another place\n"  # fmt: skip
+        told = f"{where}/cat_0.png: would be overwritten, since it is read too ({pictures / 'cat_0.png'})"
+        assert err == f"cskt predict: error: {told}: write another file\n"
     # a folder below is no harm, unless its drawings are taken for pictures the next time
     assert draw(checkpoint, pictures, tmp_path, "--draw", pictures / "drawn") == 0
     assert draw(checkpoint, pictures, tmp_path, "--draw", pictures / "drawn") == 0
@@ -245,7 +245,7 @@ def test_what_is_read_is_not_written_over(tmp_path, checkpoint, pictures, settin
     boxes = tmp_path / "boxes.csv"
     boxes.write_text("img,x,y,w,h\ncat_0.png,0,0,80,60\n")
     assert draw(checkpoint, pictures, tmp_path, "--boxes", boxes, "--deeplabcut", boxes) == 2
-    assert "boxes.csv: is read here and would be written over" in capsys.readouterr().err
+    assert "boxes.csv: would be overwritten, since it is read too" in capsys.readouterr().err
     assert boxes.read_text().startswith("img,x,y,w,h\n")
 
 
@@ -276,3 +276,31 @@ def test_evaluate_says_what_is_at_fault_in_one_line(tmp_path, checkpoint, pictur
     assert main(["evaluate", *(part for pair in given.items() for part in pair)]) == 2
     err = capsys.readouterr().err
     assert named in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "kept"),
+    [
+        ("predict --checkpoint net.pt --images pictures --out net.pt", "net.pt"),
+        ("predict --checkpoint net.pt --images pictures --out p.csv --deeplabcut ./p.csv", "p.csv"),
+        ("predict --checkpoint net.pt --images pictures --boxes boxes.csv --out p.json --coco boxes.csv", "boxes.csv"),
+        (
+            "evaluate --config c.yaml --checkpoint net.pt --annotations a.json --images pictures --out ./net.pt",
+            "net.pt",
+        ),
+        ("export --checkpoint net.bin --out net.xml", "net.bin"),
+        ("data check labels.csv --images pictures --out .", "labels.csv"),
+        ("data check scheme.yaml --images pictures --out .", "scheme.yaml"),
+        ("adapt --labeled scores.csv --images pictures --out .", "scores.csv"),
+        ("adapt --labeled labels.csv --images pictures --human checkpoint.pt --out .", "checkpoint.pt"),
+    ],
+)
+def test_a_command_never_writes_over_what_it_reads(tmp_path, checkpoint, setting, monkeypatch, capsys, command, kept):
+    monkeypatch.chdir(tmp_path)
+    for name in ("boxes.csv", "labels.csv", "p.csv", "scores.csv", "scheme.yaml", "checkpoint.pt", "net.bin"):
+        (tmp_path / name).write_text("mine")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert main(command.split()) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and f"{kept}: would be overwritten" in told
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before

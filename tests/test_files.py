@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from cskt import files
+from cskt.errors import WriteError
 
 
 def test_an_error_while_writing_leaves_the_former_file_and_nothing_beside_it(tmp_path):
@@ -62,3 +63,16 @@ def test_json_refuses_an_infinite_number(tmp_path):
     with pytest.raises(ValueError):
         files.write_json(tmp_path / "summary.json", {"nme": float("inf")})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_that_is_an_input_or_another_output_is_refused_by_whatever_name(tmp_path):
+    (tmp_path / "mine.csv").write_text("mine")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "mine.csv")
+    (tmp_path / "hard.csv").hardlink_to(tmp_path / "mine.csv")
+    (tmp_path / "folder").mkdir()
+    for name in ("mine.csv", "link.csv", "hard.csv", "folder/../mine.csv"):
+        with pytest.raises(WriteError, match=r"would be overwritten, since it is read too \(.*mine\.csv\)"):
+            files.refuse_overwriting([None, tmp_path / name], [None, tmp_path / "mine.csv"])
+    with pytest.raises(WriteError, match=r"would be overwritten, since it is written too \(.*new\.csv\)"):
+        files.refuse_overwriting([tmp_path / "new.csv", tmp_path / "folder/../new.csv"], [])
+    files.refuse_overwriting([tmp_path / "new.csv", tmp_path / "other.csv", None], [tmp_path / "mine.csv", ""])

@@ -70,6 +70,16 @@ def test_check_of_good_labels_ends_with_status_0_in_a_folder_named_after_them(ch
     assert (tmp_path / "check_good" / "contact_sheet.png").is_file()
 
 
+def test_check_leaves_an_edited_scheme_as_it_is(checked, tmp_path):
+    home, _, _ = checked
+    edited = "# my words\n" + (home / "out" / "scheme.yaml").read_text()
+    (tmp_path / "scheme.yaml").write_text(edited)
+    arguments = f"--images {home}/pictures --scheme {tmp_path}/scheme.yaml --out {tmp_path}"
+    assert main(["data", "check", f"{home}/labels.csv", *arguments.split()]) == 1
+    assert (tmp_path / "scheme.yaml").read_text() == edited
+    assert (tmp_path / "labels.csv").is_file()
+
+
 def test_check_of_a_damaged_file_is_one_line_and_status_2(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "labels.csv").write_text("scorer,a\n")
