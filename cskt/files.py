@@ -59,7 +59,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; on leaving without an error, rename what was written there to `path`.
 
     The temporary name ends like `path`, because some writers (matplotlib, torch) choose a format by the suffix.
-    Missing parent folders are made. After an error `path` is as it was and nothing is left beside it.
+    Missing parent folders are made. After an error `path` is as it was and nothing is left beside it. Of a link the
+    file that it leads to is written; a rename would put an end to a link, or as root to a device.
 
     Args:
         path: the final name.
@@ -69,9 +70,13 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
     Raises:
         FileNotFoundError: the block wrote nothing.
-        WriteError: the disk is full, the folder may not be written to, ...
+        WriteError: the disk is full, the folder may not be written to, `path` is a device or a pipe, ...
     """
     path = Path(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise WriteError(f"{path}: cannot be written: it is a device or a pipe, and a file is needed")
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))
     make_folder(path.parent)
     # dot: hidden from readers that list a folder; uuid: two writers of one file never share a temporary one
     temporary = path.with_name(f".{uuid.uuid4().hex}.{path.name}")

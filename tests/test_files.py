@@ -1,6 +1,7 @@
 """Files are written whole or not at all."""
 
 import json
+import os
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,30 @@ def test_the_final_name_appears_only_when_the_block_is_left(tmp_path):
         assert temporary.suffix == ".pt"
     assert path.read_bytes() == b"1"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_link_stays_one_and_what_it_leads_to_is_written(tmp_path):
+    (tmp_path / "else").mkdir()
+    target, dangling = tmp_path / "else" / "target.csv", tmp_path / "dangling.csv"
+    target.write_text("former")
+    link = tmp_path / "link.csv"
+    link.symlink_to(target)
+    dangling.symlink_to("else/new.csv")
+    files.write_text(link, "new")
+    files.write_text(dangling, "first")
+    assert link.is_symlink() and target.read_text() == "new"
+    assert dangling.is_symlink() and (tmp_path / "else" / "new.csv").read_text() == "first"
+
+
+def test_a_device_or_a_pipe_is_refused_and_stays(tmp_path):
+    pipe, link = tmp_path / "pipe", tmp_path / "link.csv"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    for path in (pipe, link):
+        with pytest.raises(WriteError, match=f"^{path}: cannot be written: it is a device or a pipe"):
+            files.write_text(path, "new")
+    assert pipe.is_fifo() and link.is_symlink()
+    assert set(tmp_path.iterdir()) == {pipe, link}
 
 
 def test_a_block_that_writes_nothing_is_an_error(tmp_path):
