@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -11,9 +13,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from test_training import HOW, Walk
 
 from cskt import config, files, locks, notebooks, runs, training
+from cskt.data import zoo
 from cskt.errors import DataError, WriteError
 from cskt.models import checkpoints
 
@@ -84,6 +88,61 @@ def test_a_training_on_a_full_disk_goes_on_from_its_last_state_once_there_is_roo
     training.train(again, **HOW, folder=tmp_path / "run")
     assert again.seen[0][0] == 30, "the last state that had room"
     assert again.place.equal(whole.place)
+
+
+@pytest.fixture
+def full_disk(tmp_path):
+    """A disk of 300,000 bytes."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a disk in memory")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+CROPS = """
+import sys
+from pathlib import Path
+from cskt.data.datasets import crop_cache
+from cskt.data.folder import read_folder
+from cskt.errors import WriteError
+from cskt.landmarks import SCHEMES
+faces = read_folder(sys.argv[1], SCHEMES["animalpose5"])
+try:
+    crop_cache(faces, 128, 1.5, Path(sys.argv[2]))
+except WriteError as error:
+    print(error)
+"""
+
+
+def test_crops_that_find_no_room_are_told_before_they_are_made(tmp_path, full_disk):
+    """A sparse memory map would end the process by a signal (SIGBUS), without a word."""
+    for k in range(5):
+        Image.new("RGB", (200, 150)).save(tmp_path / f"cat_{k}.png")
+    command = [sys.executable, "-c", CROPS, str(tmp_path), str(full_disk)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(
+        rf"{full_disk}/crops_128_\w+\.npy: cannot be written: No space left on device; .*\n", done.stdout
+    )
+    assert list(full_disk.iterdir()) == []
+
+
+def test_a_file_that_is_given_its_room_has_it_and_keeps_what_it_holds(tmp_path):
+    path = tmp_path / "sparse"
+    path.write_bytes(b"head")
+    os.truncate(path, 1_000_000)
+    files.reserve(path)
+    assert path.stat().st_blocks * 512 >= 1_000_000
+    assert path.read_bytes() == b"head" + bytes(999_996)
+
+
+def test_no_room_for_a_drawn_picture_is_told(tmp_path, full_disk):
+    (full_disk / "fill").write_bytes(bytes(298_000))
+    with pytest.raises(WriteError, match=r"horse_0\.jpg: cannot be written: No space left on device"):
+        zoo.draw_images(full_disk, ["horse_0.jpg"], seed=0, workers=1)
 
 
 # --- a folder that is read-only, or is none

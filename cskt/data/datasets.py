@@ -28,7 +28,7 @@ from cskt.data.augment import (
 from cskt.data.pictures import read_image, read_reduced
 from cskt.data.table import Annotations, box_problem
 from cskt.errors import DataError
-from cskt.files import atomic_path, write_csv
+from cskt.files import atomic_path, reserve, write_csv
 from cskt.landmarks import Scheme
 from cskt.progress import bar, say
 
@@ -296,6 +296,7 @@ def _write_crops(
         # rows of unreadable images stay black and are never picked
         shape = (len(annotations), side, side, 3)
         crops = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+        reserve(temporary)
         for row, (name, path, box) in enumerate(bar(list(rows), desc="crops", unit="image", leave=False)):
             try:
                 crops[row] = read_crop(path, box, size, side, reduced=reduced)

@@ -19,6 +19,7 @@ from cskt.data.boxes import box_of
 from cskt.data.zoo_photo import render_face
 from cskt.data.zoo_species import SPECIES
 from cskt.data.zoo_tables import Species
+from cskt.files import unwritable
 from cskt.processes import cores, one_thread_each
 from cskt.progress import bar
 
@@ -167,10 +168,13 @@ def draw_image(index: int, name: str, seed: int) -> tuple[bytes, np.ndarray, np.
 def _write_image(folder: Path, seed: int, numbered: tuple[int, str]) -> np.ndarray:
     index, name = numbered
     jpeg, landmarks, box = draw_image(index, name, seed)
-    (folder / name).write_bytes(jpeg)
     points = "\n".join(f"{x:.3f} {y:.3f}" for x, y in landmarks)
     text = f"version: 1\nn_points: {len(landmarks)}\n{{\n{points}\n}}\n"
-    (folder / name).with_suffix(".pts").write_text(text)
+    try:
+        (folder / name).write_bytes(jpeg)
+        (folder / name).with_suffix(".pts").write_text(text)
+    except OSError as error:
+        raise unwritable(folder / name, error) from error
     return box
 
 
