@@ -83,7 +83,7 @@ def mean_shape(args: argparse.Namespace) -> None:
         print(f"{statistic} shape in the box: NME {100 * np.nanmean(errors):.2f} %")
 
 
-def evaluate(args: argparse.Namespace) -> None:
+def evaluate(args: argparse.Namespace) -> int:
     """Score a checkpoint on annotated images and print the errors beside those of the mean shape."""
     from cskt import config, files
     from cskt.consensus import predict_consensus
@@ -115,8 +115,12 @@ def evaluate(args: argparse.Namespace) -> None:
         scores = score(look(net, faces, progress=True, **setting.how), truth)
     seen, boxes = truth.select(scores["image"]), boxed.select(scores["image"]).boxes
     scores["nme_mean_shape"] = nme(place_shape(shape, boxes), seen.landmarks, seen.norm)
-    if scores["nme"].isna().all():
-        raise DataError(f"{args.annotations}: none of its {len(scores):,} images has an annotated landmark")
+    scored = int(scores["nme"].notna().sum())
+    if scored < 2:
+        raise DataError(
+            f"{args.annotations}: {scored or 'none'} of its {len(truth):,} images can be read and has an annotated "
+            "landmark; an error with its interval needs two"
+        )
     files.write_csv(args.out, scores)
 
     found, line = summarize(scores), summarize(scores.assign(nme=scores["nme_mean_shape"]))
@@ -127,6 +131,10 @@ def evaluate(args: argparse.Namespace) -> None:
     print(f"AUC@0.2     {found['auc20']:.4f}")
     print(f"mean shape  {line['nme']:.2%}   of the {len(labeled)} labeled images of {cfg.SETTING}, in the same boxes")
     print(f"written     {args.out}, {len(scores):,} rows")
+    unreadable = sorted(set(truth.table["image"]) - set(scores["image"]))
+    for name in unreadable:
+        _note(f"{name}: cannot be read as a picture")
+    return 1 if unreadable or (truth.problems["action"] == "excluded").any() else 0
 
 
 def predict(args: argparse.Namespace) -> int:

@@ -78,6 +78,25 @@ def test_evaluate_writes_one_row_per_image_and_prints_their_mean(tmp_path, check
     assert scores["nme_mean_shape"].to_numpy() * np.sqrt(60 * 50) == pytest.approx([1, 0, 1], abs=1e-6)
 
 
+def test_evaluate_tells_what_it_left_out_and_ends_with_status_1(tmp_path, checkpoint, pictures, setting, capsys):
+    params, file = setting
+    arguments = ["--config", params, "--checkpoint", checkpoint, "--annotations", file, "--images", pictures]
+    command = ["evaluate", *map(str, arguments), "--out", str(tmp_path / "scores.csv")]
+    (pictures / "cat_1.png").write_bytes((pictures / "cat_1.png").read_bytes()[:5000])
+    assert main(command) == 1
+    told = capsys.readouterr()
+    assert "images      2 of 3" in told.out and "note: cat_1.png: cannot be read as a picture" in told.err
+
+    # of a single image there is no interval, which is told before anything is written
+    (tmp_path / "scores.csv").unlink()
+    (pictures / "cat_0.png").write_bytes((pictures / "cat_0.png").read_bytes()[:5000])
+    assert main(command) == 2
+    assert "1 of its 3 images can be read and has an annotated landmark; an error with its interval needs two" in (
+        capsys.readouterr().err
+    )
+    assert not (tmp_path / "scores.csv").exists()
+
+
 @pytest.mark.parametrize("views", [[], ["--six-views"]])
 def test_evaluate_agrees_with_predict(tmp_path, checkpoint, pictures, setting, views):
     params, file = setting
