@@ -1,10 +1,13 @@
 """The command line: `python -m cskt COMMAND`; each command is a function that takes the parsed arguments."""
 
 import argparse
+import errno
 import math
+import os
 import sys
 import tempfile
 import textwrap
+from contextlib import suppress
 
 from cskt import own_commands
 from cskt.errors import DataError
@@ -14,11 +17,20 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit status: 0, 1 where part of the work failed, 2 for a faulty file."""
     args = _parser().parse_args(argv)
     try:
-        return args.run(args) or 0
+        status = args.run(args) or 0
+        sys.stdout.flush()
+        return status
     except DataError as error:
         print(f"cskt {args.command}: error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
+        if error.filename is None and error.errno in (errno.EPIPE, errno.ENOSPC):
+            # what is printed goes to a program that has ended (`| head`), or to a full disk
+            print(f"cskt {args.command}: error: its output cannot be written: {error.strerror}", file=sys.stderr)
+            with suppress(OSError):
+                # or the interpreter would try once more as it ends
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
         # a file that cannot be opened or written; anything else is a fault of ours
         if error.filename is None:
             raise

@@ -1,5 +1,6 @@
 """The command line: results on stdout, one line and status 2 for a file at fault."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from cskt.__main__ import main
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -123,6 +126,24 @@ def test_a_threshold_must_be_a_fraction(files, capsys, value):
         main([*MINING.split(), f"--t-pos={value}"])
     assert stop.value.code == 2
     assert f"expected a fraction of 0 or more, found '{value}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("where", "reason", "unbuffered"), [("full", "No space left on device", ""), ("ended", "Broken pipe", "1")]
+)
+def test_an_output_that_nobody_takes_is_one_line_and_status_1(files, where, reason, unbuffered):
+    if where == "full" and not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full")
+    reader, writer = os.pipe()
+    os.close(reader)
+    target = os.open("/dev/full", os.O_WRONLY) if where == "full" else writer
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "cskt", *MINING.split()]
+    done = subprocess.run(command, stdout=target, stderr=subprocess.PIPE, text=True, env=environment)
+    for descriptor in {target, writer}:
+        os.close(descriptor)
+    assert done.stderr == f"cskt mining: error: its output cannot be written: {reason}\n"
+    assert done.returncode == 1
 
 
 @pytest.mark.parametrize("command", ["mining", "mean-shape"])
