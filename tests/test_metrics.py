@@ -232,3 +232,21 @@ def test_the_bootstrap_interval_of_many_images_is_that_of_the_normal_distributio
     errors = np.random.default_rng(0).normal(0.06, 0.02, 2000)
     low, high = stats.norm.interval(0.95, errors.mean(), errors.std(ddof=1) / 2000**0.5)
     assert metrics.bootstrap_interval(errors, 1, resamples=4000) == pytest.approx((low, high), abs=(high - low) / 20)
+
+
+def test_the_paired_test_is_scipys_of_the_two_samples_to_the_last_digits():
+    rng = np.random.default_rng(2)
+    a, b = rng.gamma(4, 0.02, (2, 10))
+    for shift in (0.0, 0.01, 0.04):
+        exact = stats.permutation_test((a, b + shift), lambda x, y: np.mean(x - y), permutation_type="samples")
+        assert metrics.paired_test(a, b + shift, 0) == pytest.approx(exact.pvalue, abs=1e-12)
+
+
+def test_the_bootstrap_interval_is_the_percentiles_of_resampled_means():
+    errors = np.random.default_rng(3).gamma(4, 0.02, 25)
+    rows = np.random.default_rng(1).integers(0, 25, (2000, 25))
+    expected = np.percentile(errors[rows].mean(axis=1), [2.5, 97.5])
+    assert metrics.bootstrap_interval(errors, 1) == pytest.approx(expected, abs=1e-12)
+    other = errors - np.random.default_rng(4).gamma(4, 0.02, 25)
+    expected = np.percentile(other[rows].mean(axis=1), [2.5, 97.5])
+    assert metrics.paired_interval(errors, errors - other, 1) == pytest.approx(expected, abs=1e-12)
