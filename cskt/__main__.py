@@ -56,6 +56,12 @@ def mining(args: argparse.Namespace) -> None:
         if repeats:
             _note(f"{args.list}: repeated names are counted once: {some([name for name, _ in repeats])}")
     table = read_disagreements(args.human, args.flip, images)
+    for path, name in ((args.human, "human"), (args.flip, "flip")):
+        if above := int((table[f"{name}_disagreement"] > 1).sum()):
+            _note(f"{path}: {above:,} of {len(table):,} values are above 1: fractions are expected, not percent")
+    for name, value in (("--t-pos", args.t_pos), ("--t-neg", args.t_neg)):
+        if value > 1:
+            _note(f"{name} {value:g} is above 1: a fraction is expected, not percent")
     categories = categorize(table["human_disagreement"], table["flip_disagreement"], args.t_pos, args.t_neg)
     counts = count_categories(categories)
     print(f"hard negatives {counts['hard_negative']:>8,}")

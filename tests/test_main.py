@@ -47,6 +47,17 @@ def test_mining_of_a_list_counts_a_repeated_name_once_and_says_so(files, capsys)
     assert err == "note: list.txt: repeated names are counted once: 'b'\n"
 
 
+def test_mining_by_percent_is_noted(files, capsys):
+    assert main(MINING.split()) == 0
+    assert capsys.readouterr().err == ""
+    Path("human.csv").write_text("img,nme\na,1.5\nb,1\nc,6\nd,9\n")
+    assert main([*MINING.split(), "--t-pos", "5"]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "note: human.csv: 3 of 4 values are above 1: fractions are expected, not percent",
+        "note: --t-pos 5 is above 1: a fraction is expected, not percent",
+    ]
+
+
 def test_mean_shape_prints_both_errors_and_what_was_left_out(files, capsys):
     assert main(MEAN_SHAPE.split()) == 0
     out, err = capsys.readouterr()
