@@ -162,11 +162,18 @@ def check_parameters(notebook: str | Path) -> None:
     notebook = Path(notebook)
     if not notebook.is_file():
         raise NotebookError(f"{notebook}: no such notebook")
-    cells = json.loads(notebook.read_text())["cells"]
-    tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+    try:
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+        sources = ["".join(cell["source"]) for cell in tagged]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise NotebookError(f"{notebook}: damaged, or no notebook ({type(error).__name__}: {error})") from None
     if len(tagged) != 1:
         raise NotebookError(f"{notebook}: {len(tagged)} cells are tagged 'parameters', there has to be one")
-    names = assigned_names("".join(tagged[0]["source"]))
+    try:
+        names = assigned_names(sources[0])
+    except SyntaxError as error:
+        raise NotebookError(f"{notebook}: its parameters cell, line {error.lineno}: {error.msg}") from None
     for parameter in PARAMETERS:
         if parameter not in names:
             nearest = difflib.get_close_matches(parameter, names, n=1)

@@ -54,6 +54,25 @@ def test_its_parameters_are_the_three_names_and_nothing_else(path):
     assert len(tree(tagged).body) == len(notebooks.PARAMETERS)
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"{", r"damaged, or no notebook \(JSONDecodeError: "),
+        (b"[]", "damaged, or no notebook"),
+        (b"\xff", "damaged, or no notebook"),
+        (b'{"cells": [{"cell_type": "code"}]}', r"damaged, or no notebook \(KeyError: 'metadata'\)"),
+        (
+            b'{"cells": [{"metadata": {"tags": ["parameters"]}, "source": "config = ("}]}',
+            "its parameters cell, line 1: ",
+        ),
+    ],
+)
+def test_a_damaged_notebook_is_told_in_one_line(tmp_path, content, message):
+    (tmp_path / "bad.ipynb").write_bytes(content)
+    with pytest.raises(notebooks.NotebookError, match=rf"^{tmp_path}/bad\.ipynb: {message}[^\n]*$"):
+        notebooks.check_parameters(tmp_path / "bad.ipynb")
+
+
 @each_notebook
 def test_it_only_calls_and_shows(path):
     for cell in cells(path):
