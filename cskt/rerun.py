@@ -28,6 +28,9 @@ from cskt.runs import RunError
 
 _WAIT = 0.5  # seconds between two looks at what the new run has written down
 _SHOWN = 12  # signs of a hash
+# what a provenance holds; `diff` and `earlier` are of later versions
+_KINDS = {"commit": (str, type(None)), "lock": (str, type(None)), "python": str, "packages": dict, "device": str,
+          "inputs": dict, "dirty": (bool, type(None)), "diff": (str, type(None)), "earlier": list}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,11 @@ def read(run_dir: str | Path) -> Record:
         notebook = json.loads((folder / "executed.ipynb").read_text())["metadata"]["papermill"]["input_path"]
         recorded, seed = provenance["seed"], tree["SEED"]
         _ = [tree["DEVICE"], tree["THREADS"]]
-        _ = [provenance[key] for key in ("commit", "dirty", "lock", "python", "packages", "device", "inputs")]
+        for key, kind in _KINDS.items():
+            if key in ("diff", "earlier") and key not in provenance:
+                continue
+            if not isinstance(provenance[key], kind):
+                raise TypeError(f"{key}: {provenance[key]!r}")
     except (ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         raise RunError(f"{folder}: what it wrote down cannot be read ({type(error).__name__}: {error})") from None
     if recorded != seed:

@@ -128,11 +128,13 @@ def test_what_is_no_finished_run_of_the_command_is_refused(record, name, why, ca
     [
         ({"seed": 1}, "config.yaml says SEED 0, provenance.json 1: one of them was changed"),
         ({"lock": ...}, r"cannot be read \(KeyError: 'lock'\)"),
+        ({"diff": 5}, r"cannot be read \(TypeError: diff: 5\)"),
+        ({"packages": []}, r"cannot be read \(TypeError: packages: \[\]\)"),
         ({"dirty": True, "diff": None}, "changes that were too large to be stored"),
         ({"dirty": True, "diff": ...}, "made before cskt stored them"),
         ({"commit": COMMIT}, f"its commit {COMMIT} is not in this repository: `git fetch` it"),
     ],
-    ids=["seed", "no lock", "large diff", "no diff", "unknown commit"],
+    ids=["seed", "no lock", "diff a number", "packages a list", "large diff", "no diff", "unknown commit"],
 )
 def test_a_run_whose_code_or_seed_cannot_be_had_is_refused(record, change, message, monkeypatch):
     folder, provenance = record
