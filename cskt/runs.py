@@ -24,6 +24,7 @@ import yaml
 
 from cskt import config, files, locks, torchrun
 from cskt.errors import DataError
+from cskt.progress import say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -143,7 +144,7 @@ def start(run_dir: str | Path, cfg: Any, inputs: dict[str, str] | None = None) -
     earlier: list[dict[str, Any]] = []
 
     if (run_dir / "config.yaml").exists():
-        changes = config_changes(yaml.safe_load((run_dir / "config.yaml").read_text()), yaml.safe_load(config_text))
+        changes = config_changes(_recorded(run_dir / "config.yaml"), yaml.safe_load(config_text))
         if changes and (run_dir / "summary.json").exists():
             raise RunError(
                 f"{run_dir} holds a finished run with another config ({'; '.join(changes)}): "
@@ -152,7 +153,7 @@ def start(run_dir: str | Path, cfg: Any, inputs: dict[str, str] | None = None) -
         if changes or _was_finished(run_dir) or _recorded_inputs(run_dir) != inputs:
             _set_aside(run_dir)
         else:
-            former = json.loads((run_dir / "provenance.json").read_text())
+            former = _recorded(run_dir / "provenance.json")
             earlier = [*former.pop("earlier", []), former]
 
     own = torchrun.run_of(run_dir.resolve())
@@ -215,8 +216,8 @@ def collect(setting: str, outputs: str | Path = "outputs") -> "pd.DataFrame":
     """
     import pandas as pd
 
-    summaries = [json.loads((folder / "summary.json").read_text()) for folder in _finished(Path(outputs) / setting)]
-    return pd.json_normalize(summaries).sort_values(["run", "seed"], ignore_index=True)
+    summaries = _finished(Path(outputs) / setting)
+    return pd.json_normalize(list(summaries.values())).sort_values(["run", "seed"], ignore_index=True)
 
 
 def upstream(run_dir: str | Path, run: str, file: str = "checkpoint.pt") -> Path:
@@ -259,8 +260,7 @@ def collect_tables(folder: str | Path, name: str, only: Collection[str] | None =
     import pandas as pd
 
     tables = []
-    for run_dir in _finished(Path(folder)):
-        summary = json.loads((run_dir / "summary.json").read_text())
+    for run_dir, summary in _finished(Path(folder)).items():
         if (run_dir / f"{name}.csv").exists() and (only is None or summary["run"] in only):
             table = pd.read_csv(run_dir / f"{name}.csv")
             table.insert(0, "run", summary["run"])
@@ -283,9 +283,9 @@ def collect_configs(folder: str | Path) -> dict[str, dict[str, Any]]:
     """
     defaults, configs = _dotted(config.DEFAULTS), {}
     for summary in sorted([*Path(folder).glob("*/summary.json"), *Path(folder).glob("*/seed*/summary.json")]):
-        run = json.loads(summary.read_text())["run"]
-        if run not in configs and (summary.parent / "config.yaml").exists():
-            configs[run] = defaults | _dotted(yaml.safe_load((summary.parent / "config.yaml").read_text()))
+        run = read_summary(summary).get("run")
+        if run and run not in configs and (summary.parent / "config.yaml").exists():
+            configs[run] = defaults | _dotted(_recorded(summary.parent / "config.yaml"))
     return configs
 
 
@@ -295,12 +295,32 @@ def setting_folder(run_dir: str | Path) -> Path:
     return run_dir.parent.parent if run_dir.name.startswith("seed") else run_dir.parent
 
 
-def _finished(folder: Path) -> list[Path]:
-    """The folders of all finished runs of a setting."""
+def read_summary(path: Path) -> dict[str, Any]:
+    """Read the summary of a run; empty, which is said, where it is damaged: then the run counts as not done."""
+    content = read_record(path) or {}
+    if isinstance(content.get("run"), str) and type(content.get("seed", 0)) is int:
+        return content
+    say(f"{path}: damaged, so its run counts as not done: delete this file and do the run again")
+    return {}
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """Read a JSON or YAML file that a run wrote; None where it is missing, or damaged, as by a copy that broke off."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (FileNotFoundError, ValueError, RecursionError, yaml.YAMLError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _finished(folder: Path) -> dict[Path, dict[str, Any]]:
+    """The folders of all finished runs of a setting, each with its summary."""
     paths = [*folder.glob("*/summary.json"), *folder.glob("*/seed*/summary.json")]
-    if not paths:
+    found = {path.parent: summary for path in paths if (summary := read_summary(path))}
+    if not found:
         raise RunError(f"no finished run under {folder}: `make reproduce SETTING={folder.name}` makes them")
-    return [path.parent for path in paths]
+    return found
 
 
 def _git(*arguments: str, index: Path | None = None, strip: bool = True) -> str | None:
@@ -369,8 +389,16 @@ def _was_finished(run_dir: Path) -> bool:
     return (run_dir / "summary.json").exists() or (run_dir / "executed.ipynb").exists()
 
 
-def _recorded_inputs(run_dir: Path) -> dict[str, str]:
-    return json.loads((run_dir / "provenance.json").read_text())["inputs"]
+def _recorded_inputs(run_dir: Path) -> dict[str, str] | None:
+    return _recorded(run_dir / "provenance.json").get("inputs")
+
+
+def _recorded(path: Path) -> dict[str, Any]:
+    """What a former run in the folder wrote down."""
+    content = read_record(path)
+    if content is None:
+        raise RunError(f"{path}: missing or damaged: delete {path.parent}, or give another run_dir")
+    return content
 
 
 def _set_aside(run_dir: Path) -> None:

@@ -158,6 +158,20 @@ def test_a_page_of_a_run_that_is_gone_goes_too_and_a_run_asked_for_again_is_not_
     assert pages.collect(home)[0].state == "failed"
 
 
+def test_damaged_files_of_runs_are_told_and_the_others_shown(tmp_path, capsys):
+    for run in ("cut", "summary", "provenance"):
+        execute(tmp_path / run / "seed0", "04_few_shot", "How well?", summary={"nme": 0.5})
+    (tmp_path / "cut" / "seed0" / "executed.ipynb").write_text('{"cells": [')
+    (tmp_path / "summary" / "seed0" / "summary.json").write_text("")
+    (tmp_path / "provenance" / "seed0" / "provenance.json").write_text("{")
+    found = pages.collect(tmp_path)
+    assert {page.run: page.state for page in found} == {"summary": "running", "provenance": "done"}
+    assert pages.facts(found)["devices"] == ["cpu"]
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith(f"{tmp_path}/cut/seed0/executed.ipynb: damaged, so this run is left out")
+    assert told[1].startswith(f"{tmp_path}/summary/seed0/summary.json: damaged, so its run counts as not done")
+
+
 def test_nothing_to_show_is_told(tmp_path):
     with pytest.raises(DataError, match=r"no run of this setting.*make reproduce SETTING=nowhere"):
         pages.write_pages(tmp_path / "nowhere")

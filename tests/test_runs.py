@@ -144,6 +144,41 @@ def test_collecting_gives_one_row_per_finished_run(tmp_path, load):
     np.testing.assert_array_equal(table["species.cat"], [np.nan, 0.25, 0.25])
 
 
+DAMAGED = [b'{"run": "few_sh', b"", b"\xff", b"{}", b"null", b'{"run": "few_shot", "seed": "x"}']
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_a_damaged_summary_makes_a_run_that_is_not_done_and_is_named(tmp_path, load, capsys, content):
+    outputs = tmp_path / "outputs"
+    for seed in (0, 1):
+        run = runs.start(outputs / "tiny" / "few_shot" / f"seed{seed}", load(SEED=seed))
+        run.save_table(pd.DataFrame({"nme": [0.5]}), "scores")
+        run.finish({"nme": 0.5})
+    damaged = outputs / "tiny" / "few_shot" / "seed0" / "summary.json"
+    damaged.write_bytes(content)
+    assert runs.collect("tiny", outputs)["seed"].tolist() == [1]
+    assert capsys.readouterr().out.startswith(f"{damaged}: damaged, so its run counts as not done")
+    assert runs.collect_tables(outputs / "tiny", "scores")["seed"].tolist() == [1]
+    assert list(runs.collect_configs(outputs / "tiny")) == ["few_shot"]
+    (outputs / "tiny" / "few_shot" / "seed1" / "summary.json").unlink()
+    with pytest.raises(runs.RunError, match="no finished run"):
+        runs.collect("tiny", outputs)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("config.yaml", "SETTING: [a"), ("config.yaml", ""), ("config.yaml", "- 1"),
+     ("provenance.json", "{"), ("provenance.json", "[]"), ("provenance.json", None)],
+)  # fmt: skip
+def test_a_run_folder_whose_records_are_damaged_is_refused_in_one_line(tmp_path, load, name, content):
+    runs.start(tmp_path / "run", load())
+    (tmp_path / "run" / name).unlink()
+    if content is not None:
+        (tmp_path / "run" / name).write_text(content)
+    with pytest.raises(runs.RunError, match=rf"^{tmp_path}/run/{name}: missing or damaged: delete {tmp_path}/run, or"):
+        runs.start(tmp_path / "run", load())
+
+
 def test_collecting_nothing_says_how_to_make_it(tmp_path):
     with pytest.raises(runs.RunError, match="make reproduce SETTING=zoo"):
         runs.collect("zoo", tmp_path)

@@ -18,11 +18,11 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from cskt import config, files
+from cskt import config, files, runs
 from cskt.comparison import GROUPS, NAMES
 from cskt.errors import DataError
 from cskt.pages.notebook import first_heading, notebook_html, stylesheet
-from cskt.progress import bar
+from cskt.progress import bar, say
 
 # the executed notebook of a run that has ended well, badly, or not yet
 _STATES = {"executed.ipynb": "done", "failed.ipynb": "failed", "running.ipynb": "running"}
@@ -132,8 +132,13 @@ def collect(folder: Path) -> list[Page]:
     pages = []
     for place in [*sorted(folder.glob("*/")), *sorted(folder.glob("*/seed*/"))]:
         executed = _executed(place)
-        if executed is not None and place.name != "former":
-            pages.append(_page(place, executed, folder))
+        if executed is None or place.name == "former":
+            continue
+        content = _content(executed)
+        if content is None:
+            say(f"{executed}: damaged, so this run is left out: do it again")
+        else:
+            pages.append(_page(place, executed, content, folder))
     order = {run: number for number, run in enumerate(NAMES)}
     return sorted(pages, key=lambda p: (p.notebook, order.get(p.run, len(order)), p.run, p.seed or 0))
 
@@ -186,7 +191,8 @@ def facts(pages: Iterable[Page]) -> dict[str, Any]:
     """What was run: counts, time, commits, devices and days, from the runs' summaries and provenances."""
     pages = list(pages)
     written = [page.folder / "provenance.json" for page in pages]
-    notes = [json.loads(path.read_text()) for path in written if path.is_file()]
+    notes = [runs.read_record(path) or {} for path in written]
+    notes = [note for note in notes if {"commit", "dirty", "started", "device"} <= note.keys()]
     commits = {note["commit"][:10] + (" with changes" if note["dirty"] else "") for note in notes if note["commit"]}
     days = sorted(note["started"][:10] for note in notes)
     return {
@@ -211,14 +217,24 @@ def about(setting: str) -> str:
     return " ".join(head)
 
 
-def _page(place: Path, executed: Path, folder: Path) -> Page:
+def _content(executed: Path) -> dict[str, Any] | None:
+    """The content of an executed notebook; None where it is damaged."""
+    try:
+        content = json.loads(executed.read_text(encoding="utf-8"))
+    except ValueError:
+        return None
+    whole = isinstance(content, dict) and isinstance(content.get("cells"), list) and "metadata" in content
+    return content if whole else None
+
+
+def _page(place: Path, executed: Path, content: dict[str, Any], folder: Path) -> Page:
     seed = re.fullmatch(r"seed(\d+)", place.name)
     run = place.parent.name if seed else place.name
-    summary = place / "summary.json"
-    content = json.loads(executed.read_text(encoding="utf-8"))
+    path = place / "summary.json"
+    summary = runs.read_summary(path) if path.is_file() else {}
     source = content["metadata"].get("papermill", {}).get("input_path") or run
     state = _STATES[executed.name]
-    if state == "done" and not summary.is_file():
+    if state == "done" and not summary:
         state = "running"  # of an earlier execution: the run was asked for again and has not ended
 
     tables = sorted([*place.glob("*.csv"), *place.glob("tables/*")])
@@ -234,7 +250,7 @@ def _page(place: Path, executed: Path, folder: Path) -> Page:
         notebook=Path(source).stem,
         question=first_heading(content) or run.replace("_", " "),
         href=f"{run}_{place.name}.html" if seed else f"{run}.html",
-        summary=json.loads(summary.read_text()) if summary.is_file() else {},
+        summary=summary,
         figures=[
             Figure(png.stem, _from_report(png, folder), _from_report(png.with_suffix(".pdf"), folder), _is_wide(png))
             for png in sorted(place.glob("figures/*.png"))
