@@ -126,6 +126,18 @@ def test_a_rectangle_drawn_beside_the_keypoints_is_the_face_box_and_its_label_th
     assert "1 face boxes are the rectangles drawn beside the keypoints" in labels.notes
 
 
+def test_labels_made_in_pictures_of_another_size_are_noted(tmp_path):
+    names, points = foreign.pictures(tmp_path, 3), foreign.landmarks(3)
+    content = foreign.coco(names, points)
+    width, height = Image.open(tmp_path / names[0]).size
+    for image, (w, h) in zip(content["images"], [(width, height), (2 * width, 2 * height), (0, 0)], strict=True):
+        image |= {"width": w, "height": h}
+    (tmp_path / "l.json").write_text(json.dumps(content))
+    notes = [note for note in read_labels(tmp_path / "l.json").notes if "another size" in note]
+    told = f"{names[1]}: {2 * width} x {2 * height} there, {width} x {height} here"
+    assert notes == [f"labeled in pictures of another size, so perhaps off: 1 faces ({told!r})"]
+
+
 def test_several_animals_in_a_picture_are_several_faces(tmp_path):
     names = foreign.pictures(tmp_path, 2)
     points = np.stack([foreign.landmarks(2), foreign.landmarks(2, seed=1) + 3], axis=1)

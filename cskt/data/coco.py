@@ -142,7 +142,9 @@ def coco_faces(path: str | Path, names: tuple[str, ...] = ()) -> LabelFile:
             continue
         own = _names(file, category) or landmarks
         points = _keypoints(entry, [own.index(landmark) for landmark in landmarks], where)
-        faces.append(Face(name, points, where, None, str(entry["id"]), box, species))
+        size = (image.get("width"), image.get("height"))
+        size = size if all(type(side) in (int, float) and side > 0 for side in size) else None
+        faces.append(Face(name, points, where, None, str(entry["id"]), box, species, size=size))
     if not faces:
         raise DataError(f"{file}: no annotation has keypoints: in CVAT label with skeletons and export COCO Keypoints")
     count = Counter(face.image for face in faces)

@@ -22,6 +22,7 @@ class Face:
         box: x, y, w, h in image pixels, if the file has one.
         species: if the file says so.
         frame: number of the video frame, for formats without picture names.
+        size: width and height of the picture, if the file says so.
     """
 
     image: str
@@ -32,6 +33,7 @@ class Face:
     box: tuple[float, ...] | None = None
     species: str = ""
     frame: int | None = None
+    size: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ def read_labels(
         why = problems.table()["problem"].iloc[0] if kept is None else f"none of them is in {keep}"
         raise DataError(f"{source.path}: none of its {len(source.faces)} pictures can be used: {why}; see --images")
 
-    rows, points, sizes, how = [], [], [], Counter()
+    rows, points, sizes, how, other = [], [], [], Counter(), []
     several = Counter(name for name, _ in dict.fromkeys((name, face.individual) for name, face in found))
     seen: dict[tuple[str, str], Face] = {}
     numbers: Counter = Counter()
@@ -156,6 +156,8 @@ def read_labels(
         rows.append((row, str(file_of[name]), which, family_of(which), "", *own))
         points.append(landmarks)
         sizes.append(size)
+        if face.size and tuple(face.size) != tuple(size):
+            other.append("{}: {:g} x {:g} there, {:g} x {:g} here".format(name, *face.size, *size))
 
     stacked = np.array(points, dtype=float).reshape(len(rows), len(names), 2)
     proposed = scheme is None
@@ -170,6 +172,8 @@ def read_labels(
     home = pictures.folder.absolute()
     if elsewhere := [path for path in faces.table["path"] if not Path(path).absolute().is_relative_to(home)]:
         notes.append(f"{len(elsewhere)} labeled faces lie beside the labels, not in {pictures.folder}: {elsewhere[0]}")
+    if other:
+        notes.append(f"labeled in pictures of another size, so perhaps off: {len(other)} faces ({some(other)})")
     return Labels(faces, source.format, notes, pictures, proposed)
 
 
