@@ -342,7 +342,7 @@ BOXES = [
         ("quoted", swap("cat_1.png", '"cat_1.png"'), "same", ""),
         ("spaces", swap("cat_1.png,8.0", "cat_1.png, 8.0 "), "same", ""),
         ("UTF-16", lambda c: c.decode().encode("utf-16"), "error", "not UTF-8"),
-        ("UTF-16 without mark", lambda c: c.decode().encode("utf-16-le"), "error", "line 1: expected columns"),
+        ("UTF-16 without mark", lambda c: c.decode().encode("utf-16-le"), "error", "line 1: expected a column name"),
         ("Latin-1", lambda c: c + "kätzchen.png,1,1,9,9\n".encode("latin-1"), "error", "line 4: not UTF-8"),
         ("semicolons", lambda c: c.replace(b",", b";"), "error", "line 1: expected columns .* found img;x;y;w;h"),
         ("no header", swap("img,x,y,w,h\n", ""), "error", "line 1: expected columns"),
