@@ -345,4 +345,4 @@ def test_discovered_points_are_regressed_to_landmarks_of_people_and_animals(outp
     assert animals.to_dict() == {1: 10, 5: 10, len(train): 1}
     assert np.isfinite(table[["forward", "backward"]].to_numpy()).all()
     bridge = json.loads((outputs / "unsupervised" / "seed0" / "summary.json").read_text())["bridge"]
-    assert bridge["from discovered points"] != bridge["from random weights"]
+    assert bridge["from discovered points"] != bridge["from the usual weights"]
