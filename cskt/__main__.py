@@ -114,8 +114,8 @@ def evaluate(args: argparse.Namespace) -> int:
     from cskt.settings import Setting
     from cskt.shapes import fit_shape, place_shape
 
-    files.check_output(args.out, (".csv",))
     files.refuse_overwriting([args.out], [args.config, args.checkpoint, args.annotations])
+    files.check_output(args.out, (".csv",))
     cfg = config.load(args.config, config.parse_overrides(args.set))
     setting = Setting(cfg)
     net = checkpoints.load(args.checkpoint).to(setting.device)
@@ -169,10 +169,10 @@ def predict(args: argparse.Namespace) -> int:
     from cskt.models.inference import folded
     from cskt.predict import predict as predict_table
 
+    read = [args.checkpoint, f"{args.checkpoint}.json", args.boxes]
+    files.refuse_overwriting([args.out, args.coco, args.deeplabcut], read)
     kinds = ((args.out, (".csv", ".json")), (args.coco, (".json",)), (args.deeplabcut, (".csv",)))
     outputs = [path for path, endings in kinds if path is not None and files.check_output(path, endings)]
-    read = [args.checkpoint, f"{args.checkpoint}.json", args.boxes]
-    files.refuse_overwriting(outputs, read)
     net = open_net(args.checkpoint).to(pick_device(args.device))
     if args.quick and isinstance(net, LandmarkNet):
         net = folded(net)

@@ -163,7 +163,7 @@ def test_nan_in_a_landmark_file_is_a_missing_landmark(animalweb):
         ("bbox.csv", None, "bbox.csv: no such file"),
         ("bbox.csv", "", "bbox.csv, line 1: expected columns img or image, x, y, w, h; found none"),
         ("bbox.csv", "img,x,y,w\ncat_1.jpg,1,2,3\n", "line 1: expected columns img or image, x, y, w, h; found img, x"),
-        ("bbox.csv", "img;x;y;w;h\n", "found img;x;y;w;h"),
+        ("bbox.csv", "img;x;y;w;h\n", "line 1: its fields are parted by semicolons"),
         ("bbox.csv", "img,x,y,w,h,x\n", "line 1: expected columns"),
         ("bbox.csv", "img,x,y,w,h\n", "bbox.csv: expected at least one row below the header"),
         (
