@@ -90,12 +90,12 @@ MODELS = {
 
 
 def published(name, prefix):
-    """A checkpoint as mmpose writes it, with random numbers."""
+    """A checkpoint as mmpose writes it, with random numbers, none below 0 as variances are."""
     backbone, own = MODELS[name]()
     shapes = {f"backbone.{key}": shape for key, shape in backbone.items()}
     shapes |= {f"{prefix}.{key}": shape for key, shape in own.items()}
     torch.manual_seed(0)
-    values = {key: torch.randn(shape) if shape else torch.tensor(7) for key, shape in shapes.items()}
+    values = {key: torch.rand(shape) if shape else torch.tensor(7) for key, shape in shapes.items()}
     return {"meta": {"epoch": 210}, "state_dict": values}
 
 
