@@ -125,6 +125,7 @@ def test_a_crop_that_is_made_piece_by_piece_shows_the_same(monkeypatch, most):
         assert np.abs(pieces - whole).max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shape", "side"), [((2, 60_000), 60_000), ((3_000, 3_000), 30_000)])
 def test_a_picture_far_smaller_than_its_square_needs_little_memory(shape, side):
     code = (

@@ -117,6 +117,7 @@ except WriteError as error:
 """
 
 
+@pytest.mark.slow
 def test_crops_that_find_no_room_are_told_before_they_are_made(tmp_path, full_disk):
     """A sparse memory map would end the process by a signal (SIGBUS), without a word."""
     for k in range(5):

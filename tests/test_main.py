@@ -139,6 +139,7 @@ def test_a_threshold_must_be_a_fraction(files, capsys, value):
     assert f"expected a fraction of 0 or more, found '{value}'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("where", "reason", "unbuffered"), [("full", "No space left on device", ""), ("ended", "Broken pipe", "1")]
 )
