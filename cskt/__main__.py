@@ -120,7 +120,7 @@ def evaluate(args: argparse.Namespace) -> int:
     setting = Setting(cfg)
     net = checkpoints.load(args.checkpoint).to(setting.device)
     truth = read_coco(args.annotations, args.images, scheme=SCHEMES[net.spec["scheme"]])
-    files.refuse_overwriting([args.out], [args.config, args.checkpoint, args.annotations, *truth.table["path"]])
+    files.refuse_overwriting([args.out], truth.table["path"])
     if len(truth.problems):
         _note(f"{args.annotations}: {truth.summary()}")
     labeled = setting.annotations("labeled")
