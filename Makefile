@@ -49,7 +49,7 @@ reproduce: $(READY)
 
 test: $(READY)
 	MPLBACKEND=agg $(BIN)/pytest -n $(CORES) -m "not slow and not torture"
-	MPLBACKEND=agg $(BIN)/pytest -n $(CORES) -m "slow and not torture and not browser"
+	MPLBACKEND=agg $(BIN)/pytest -n $(CORES) --dist loadfile -m "slow and not torture and not browser"
 
 torture: $(READY)
 	MPLBACKEND=agg $(BIN)/pytest -n $(CORES) -m torture -rP

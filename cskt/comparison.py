@@ -255,6 +255,25 @@ def ladder(scores: pd.DataFrame, order: Sequence[str], seed: int = 0) -> pd.Data
     return against(scores, dict(zip(order, [None, *order], strict=False)), seed)
 
 
+def label_budget(scores: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+    """The errors of runs by the number of their labels, over all images.
+
+    Args:
+        scores: a long scores table with the columns kind (of labels or method) and labels (how many); one run of each.
+        seed: of the resamples.
+
+    Returns:
+        One row per kind and number of labels: kind, labels, images, seeds, and nme with the ends of its 95 % bootstrap
+        interval over images, of errors averaged over seeds, and nme_sd, the standard deviation over seeds.
+    """
+    columns = ["kind", "labels", "images", "seeds", "nme", "nme_low", "nme_high", "nme_sd"]
+    rows = [
+        {"kind": kind, "labels": labels, **_summary(own, seed)}
+        for (kind, labels), own in scores.groupby(["kind", "labels"])
+    ]
+    return pd.DataFrame(rows).reindex(columns=columns)
+
+
 def _difference(own: pd.DataFrame, other: pd.DataFrame, seed: int) -> dict[str, float]:
     """How much lower (below 0) or higher one run's errors are than another's of the same images and seeds."""
     errors, others = (seed_average(part).sort_values("image")["nme"].to_numpy() for part in (own, other))

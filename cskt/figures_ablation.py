@@ -177,18 +177,19 @@ def label_budget(scores: pd.DataFrame, ax=None):
     """Draw the error over the number of labels, one line for each kind of species that has them.
 
     Args:
-        scores: a long scores table with the columns kind and labels.
+        scores: a long scores table with the columns kind (a class of species, all, or Meta-CSKT on all) and labels.
         ax: where to draw.
     """
     ax = _axes(ax, 6, 3.8)
-    order = [kind for kind in (*CLASSES, "all") if kind in set(scores["kind"])]
+    names = {**{kind: f"{kind} species" for kind in (*CLASSES, "all")}, "Meta-CSKT": "all species, Meta-CSKT"}
+    order = [kind for kind in names if kind in set(scores["kind"])]
     ticks = sorted(scores["labels"].unique())
     for place, kind in enumerate(order):
         color, line, marker = _SERIES[place]
         own = scores[scores["kind"] == kind]
         by_seed = 100 * own.groupby(["labels", "seed"])["nme"].mean().unstack().reindex(ticks)
         ax.plot(by_seed.index, by_seed.mean(axis=1), color=color, ls=line, marker=marker, ms=5,
-                label=f"{kind} species ({by_seed.notna().sum(axis=1).max()} seeds)")  # fmt: skip
+                label=f"{names[kind]} ({by_seed.notna().sum(axis=1).max()} seeds)")  # fmt: skip
         ax.fill_between(by_seed.index, by_seed.min(axis=1), by_seed.max(axis=1), color=color, alpha=0.15, lw=0)
     ax.set_xscale("log", base=2)
     ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])

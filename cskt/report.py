@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from cskt.budget import CLASSES
 from cskt.comparison import NAMES
 from cskt.criteria import NAMES as CRITERIA
 from cskt.errors import DataError
@@ -15,7 +16,13 @@ from cskt.files import write_text
 PUBLISHED = {
     "evaluate": {"results": ""},
     "species_confusion": {"matrix": "_species_confusion_matrix", "group_errors": "_species_confusion_errors"},
-    "ablation": {"ladder": "_ablation", "components": "_components", "improved": "_improved"},
+    "ablation": {
+        "ladder": "_ablation",
+        "components": "_components",
+        "improved": "_improved",
+        "sweeps": "_sweeps",
+        "label_budget": "_label_budget",
+    },
     "baselines": {"results": "_baselines", "cost": "_baselines_cost"},
     "generalization": {"results": "_generalization"},
     "selection": {"errors": "_selection", "quality": "_selection_quality"},
@@ -43,7 +50,7 @@ def results_table(results: pd.DataFrame, group: str, landmarks: str = "all") -> 
         cells = [
             NAMES.get(row.run, row.run),
             f"{row.seeds}",
-            f"{100 * row.nme:.2f} ({100 * row.nme_low:.2f} to {100 * row.nme_high:.2f})",
+            _error(row),
             _text(100 * row.nme_sd, "± {:.2f}"),
             f"{100 * row.fr08:.1f}",
             f"{100 * row.fr10:.1f}",
@@ -89,15 +96,54 @@ def against_table(compared: pd.DataFrame, group: str) -> str:
     lines = ["| method | seeds | NME % (95 % interval) | points above | what |", "|---|---|---|---|---|"]
     for row in rows.itertuples():
         other = pd.notna(row.difference) and row.reference != row.run  # the reference may be a gap
-        points = f"{100 * row.difference:+.2f} ({100 * row.difference_low:.2f} to {100 * row.difference_high:.2f})"
         cells = [
             NAMES.get(row.run, row.run),
             f"{row.seeds:.0f}",
-            f"{100 * row.nme:.2f} ({100 * row.nme_low:.2f} to {100 * row.nme_high:.2f})",
-            f"{points}, p = {row.p_value:.2g}" if other else "",
+            _error(row),
+            f"{_points(row)}, p = {row.p_value:.2g}" if other else "",
             NAMES.get(row.reference, row.reference) if other else "",
         ]
         lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def sweeps_table(sweeps: pd.DataFrame, group: str) -> str:
+    """One group of the thresholds' sweeps as a Markdown table, in percent; what did not run is left out.
+
+    Args:
+        sweeps: the `sweeps.csv` of an `ablation` run; the run with the setting's own values is the reference.
+        group: "all", "known" or "unknown".
+    """
+    rows = sweeps[(sweeps["group"] == group) & sweeps["nme"].notna()]
+    lines = [
+        "| threshold | value | seeds | NME % (95 % interval) | points above the setting's own |",
+        "|---|---|---|---|---|",
+    ]
+    for row in rows.sort_values(["threshold", "value"]).itertuples():
+        cells = [
+            row.threshold,
+            f"{row.value:g}",
+            f"{row.seeds:.0f}",
+            _error(row),
+            "" if row.run == row.reference else f"{_points(row)}, p = {row.p_value:.2g}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def budget_table(budgets: pd.DataFrame) -> str:
+    """Errors by the number of labels and by whose they are as a Markdown table, in percent.
+
+    Args:
+        budgets: by `comparison.label_budget`.
+    """
+    text = [_error(row) for row in budgets.itertuples()]
+    table = budgets.assign(text=text).pivot(index="kind", columns="labels", values="text")
+    names = {kind: f"few-shot, {kind} species" for kind in (*CLASSES, "all")} | {"Meta-CSKT": "Meta-CSKT, all species"}
+    lines = [f"| labels | {' | '.join(f'{labels:g}' for labels in table)} |", "|---" * (len(table.columns) + 1) + "|"]
+    for kind in [kind for kind in names if kind in table.index]:
+        cells = ["" if pd.isna(cell) else cell for cell in table.loc[kind]]
+        lines.append(f"| {' | '.join([names[kind], *cells])} |")
     return "\n".join(lines)
 
 
@@ -145,10 +191,7 @@ def selection_against_table(against: pd.DataFrame) -> str:
         against: the `against_mining.csv` of a `selection_table` run.
     """
     against = against.dropna(subset="difference")
-    cells = against.assign(text=[
-        f"{100 * row.difference:+.2f} ({100 * row.difference_low:.2f} to {100 * row.difference_high:.2f})"
-        for row in against.itertuples()
-    ])  # fmt: skip
+    cells = against.assign(text=[_points(row) for row in against.itertuples()])
     whole = against.loc[against["criterion"] == "all", "budget"]
     table = cells.pivot(index="criterion", columns="budget", values="text")
     lines = [f"| pseudo-labels chosen by | {' | '.join(f'{budget:,}' for budget in table)} |"]
@@ -211,6 +254,8 @@ _TABLES = {
     "baselines": (against_table, "_baselines"),
     "components": (against_table, "_components"),
     "improved": (against_table, "_improved"),
+    "sweeps": (sweeps_table, "_sweeps"),
+    "label-budget": (budget_table, "_label_budget"),
     "generalization": (generalization_table, "_generalization"),
     "selection": (selection_table, "_selection"),
     "selection-quality": (selection_table, "_selection_quality"),
@@ -227,9 +272,10 @@ def fill(text: str, folder: Path) -> str:
 
     Args:
         text: the page; a table stands between `<!-- results SETTING GROUP LANDMARKS -->`,
-            `<!-- matrix SETTING LANDMARKS -->`, `<!-- KIND SETTING GROUP -->` with ablation, components, baselines or
-            improved for KIND, `<!-- unsupervised SETTING FACES -->`, or `<!-- KIND SETTING -->` with generalization,
-            selection, selection-quality, selection-against, unsupervised-beside or precision, and `<!-- end -->`.
+            `<!-- matrix SETTING LANDMARKS -->`, `<!-- KIND SETTING GROUP -->` with ablation, components, baselines,
+            improved or sweeps for KIND, `<!-- unsupervised SETTING FACES -->`, or `<!-- KIND SETTING -->` with
+            label-budget, generalization, selection, selection-quality, selection-against, unsupervised-beside or
+            precision, and `<!-- end -->`.
         folder: holds the tables that `publish` writes.
 
     Raises:
@@ -293,7 +339,8 @@ def publish(setting: str, outputs: Path, project: Path) -> list[Path]:
 def _of_run(folder: Path, table: str) -> pd.DataFrame | None:
     """A table of a finished run; of a run with seeds, that of all its seeds, with a column that says which."""
     if (folder / "summary.json").is_file():
-        return pd.read_csv(folder / f"{table}.csv")
+        # a run of an earlier version may lack a table
+        return pd.read_csv(folder / f"{table}.csv") if (folder / f"{table}.csv").is_file() else None
     seeds = {int(home.name.removeprefix("seed")): home for home in folder.glob("seed*")}
     parts = {
         seed: pd.read_csv(home / f"{table}.csv")
@@ -301,6 +348,14 @@ def _of_run(folder: Path, table: str) -> pd.DataFrame | None:
         if (home / "summary.json").is_file() and (home / f"{table}.csv").is_file()
     }
     return pd.concat(parts, names=["seed"]).reset_index("seed").reset_index(drop=True) if parts else None
+
+
+def _error(row) -> str:
+    return f"{100 * row.nme:.2f} ({100 * row.nme_low:.2f} to {100 * row.nme_high:.2f})"
+
+
+def _points(row) -> str:
+    return f"{100 * row.difference:+.2f} ({100 * row.difference_low:.2f} to {100 * row.difference_high:.2f})"
 
 
 def _text(value: float, form: str) -> str:

@@ -178,3 +178,15 @@ def test_runs_that_are_not_asked_for_do_not_matter():
     scores = pd.concat([SCORES[SCORES["run"] != "supervised"], odd])
     expected = comparison.against(SCORES, {"meta_cskt_corrected": "few_shot"})
     pd.testing.assert_frame_equal(comparison.against(scores, {"meta_cskt_corrected": "few_shot"}), expected)
+
+
+def test_a_label_budget_has_a_row_for_each_kind_and_number_of_all_images():
+    scores = pd.concat([
+        long_scores({("few_10", k): [0.1 + 0.2 * k, 0.2 + 0.2 * k, 0.3 + 0.2 * k, 0.4 + 0.2 * k] for k in (0, 1)})
+        .assign(kind="easy", labels=10.0),
+        long_scores({("few_40", 0): [0.1, 0.1, 0.1, 0.1]}).assign(kind="easy", labels=40.0),
+    ])  # fmt: skip
+    found = comparison.label_budget(scores).set_index(["kind", "labels"])
+    assert found["nme"].to_dict() == pytest.approx({("easy", 10.0): 0.35, ("easy", 40.0): 0.1})
+    assert found["seeds"].tolist() == [2, 1]
+    assert comparison.label_budget(scores.iloc[:0]).empty

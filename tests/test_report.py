@@ -10,6 +10,7 @@ from cskt.config import PROJECT
 from cskt.errors import DataError
 from cskt.report import (
     beside_table,
+    budget_table,
     fill,
     generalization_table,
     label_table,
@@ -19,6 +20,7 @@ from cskt.report import (
     results_table,
     selection_against_table,
     selection_table,
+    sweeps_table,
 )
 
 RESULTS = pd.DataFrame(
@@ -189,3 +191,24 @@ def test_our_pages_show_the_results_that_are_committed(page):
     page = (PROJECT / page).read_text(encoding="utf-8")
     assert re.search("<!-- (results|improved|generalization) ", page)
     assert fill(page, PROJECT / "docs" / "results") == page
+
+
+def test_sweeps_and_label_budgets_have_tables():
+    sweeps = pd.DataFrame(
+        [("T_neg", "own", "own", 0.2, 0.06, 0, 0, 0), ("T_neg", "low", "own", 0.1, 0.05, -0.01, -0.02, 0.0),
+         ("T_neg", "gap", "own", 0.3, None, None, None, None)],
+        columns=["threshold", "run", "reference", "value", "nme", "difference", "difference_low", "difference_high"],
+    ).assign(group="known", seeds=1, p_value=0.04, nme_low=0.04, nme_high=0.07)  # fmt: skip
+    assert sweeps_table(sweeps, "known").splitlines()[2:] == [
+        "| T_neg | 0.1 | 1 | 5.00 (4.00 to 7.00) | -1.00 (-2.00 to 0.00), p = 0.04 |",
+        "| T_neg | 0.2 | 1 | 6.00 (4.00 to 7.00) |  |",
+    ]
+    budgets = pd.DataFrame(
+        [("Meta-CSKT", 40.0, 0.06), ("all", 10.0, 0.1), ("all", 40.0, 0.09), ("easy", 40.0, 0.12)],
+        columns=["kind", "labels", "nme"],
+    ).assign(nme_low=0.05, nme_high=0.2)
+    assert budget_table(budgets).splitlines() == [
+        "| labels | 10 | 40 |", "|---|---|---|", "| few-shot, easy species |  | 12.00 (5.00 to 20.00) |",
+        "| few-shot, all species | 10.00 (5.00 to 20.00) | 9.00 (5.00 to 20.00) |",
+        "| Meta-CSKT, all species |  | 6.00 (5.00 to 20.00) |",
+    ]  # fmt: skip
