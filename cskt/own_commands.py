@@ -16,11 +16,14 @@ def data_check(args: argparse.Namespace) -> int:
     from cskt.data.label_check import suspicious
     from cskt.data.labels import read_labels
     from cskt.data.schemes import read_scheme, write_scheme
+    from cskt.errors import WriteError
 
     out = Path(args.out or f"check_{Path(args.path).resolve().stem}")
     written = [out / name for name in ("contact_sheet.png", "labels.csv", "findings.csv", "problems.csv")]
     files.refuse_overwriting([*written, out / "scheme.yaml"], [args.path, args.boxes, args.list, args.frames])
     files.refuse_overwriting(written, [args.scheme])
+    if (out / "labels.csv").exists() and not (out / "findings.csv").exists():
+        raise WriteError(f"{out / 'labels.csv'}: is there, and not from a former check: name another folder by --out")
     scheme = read_scheme(args.scheme) if args.scheme else None
     labels = read_labels(
         args.path,

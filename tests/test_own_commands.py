@@ -80,6 +80,14 @@ def test_check_leaves_an_edited_scheme_as_it_is(checked, tmp_path):
     assert (tmp_path / "labels.csv").is_file()
 
 
+def test_check_leaves_other_labels_in_its_folder_as_they_are(checked, capsys):
+    home = checked[0]
+    before = (home / "labels.csv").read_bytes()
+    assert main(f"data check {home}/out/labels.csv --images {home}/pictures --out {home}".split()) == 2
+    assert f"{home}/labels.csv: is there, and not from a former check" in capsys.readouterr().err
+    assert (home / "labels.csv").read_bytes() == before
+
+
 def test_check_of_a_damaged_file_is_one_line_and_status_2(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "labels.csv").write_text("scorer,a\n")
