@@ -1,6 +1,8 @@
 """The results in README.md and docs/: tables made from docs/results/, where `evaluate` runs are copied; never typed."""
 
 import re
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -85,23 +87,24 @@ def matrix_table(matrix: pd.DataFrame, landmarks: str = "shared") -> str:
     return "\n".join(lines)
 
 
-def against_table(compared: pd.DataFrame, group: str) -> str:
+def against_table(compared: pd.DataFrame, group: str, names: Mapping[str, str] = NAMES) -> str:
     """One group of an ablation or of the baselines as a Markdown table, in percent; what did not run is left out.
 
     Args:
         compared: a table of `comparison.against`, in which each run has one reference, another run or none.
         group: "all", "known" or "unknown".
+        names: what runs are called here.
     """
     rows = compared[(compared["group"] == group) & compared["nme"].notna()]
     lines = ["| method | seeds | NME % (95 % interval) | points above | what |", "|---|---|---|---|---|"]
     for row in rows.itertuples():
         other = pd.notna(row.difference) and row.reference != row.run  # the reference may be a gap
         cells = [
-            NAMES.get(row.run, row.run),
+            names.get(row.run, row.run),
             f"{row.seeds:.0f}",
             _error(row),
             f"{_points(row)}, p = {row.p_value:.2g}" if other else "",
-            NAMES.get(row.reference, row.reference) if other else "",
+            names.get(row.reference, row.reference) if other else "",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -252,7 +255,7 @@ _TABLES = {
     "matrix": (matrix_table, "_species_confusion_matrix"),
     "ablation": (against_table, "_ablation"),
     "baselines": (against_table, "_baselines"),
-    "components": (against_table, "_components"),
+    "components": (partial(against_table, names=NAMES | {"ls_lu_lf_negatives": "without positives"}), "_components"),
     "improved": (against_table, "_improved"),
     "sweeps": (sweeps_table, "_sweeps"),
     "label-budget": (budget_table, "_label_budget"),

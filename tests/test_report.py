@@ -186,7 +186,7 @@ def test_a_setting_without_results_is_named(tmp_path):
         fill("<!-- results nothing known all -->\n<!-- end -->", tmp_path)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/improved.md", "docs/neighbours.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/findings.md", "docs/improved.md", "docs/neighbours.md"])
 def test_our_pages_show_the_results_that_are_committed(page):
     page = (PROJECT / page).read_text(encoding="utf-8")
     assert re.search("<!-- (results|improved|generalization) ", page)
