@@ -5,7 +5,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from cskt import files, geometry
+from cskt import geometry
 from cskt.config import VARIANTS
 from cskt.data.augment import Augmentation
 from cskt.data.datasets import LabeledSet, UnlabeledSet
@@ -95,9 +95,8 @@ PUBLISHED = {k.lower(): v for k, v in VARIANTS["published"].items() if hasattr(O
 
 
 def use_tiny_network(monkeypatch):
-    """Make "tiny" a network, and do not wait for the disk at each save."""
+    """Make "tiny" a network."""
     monkeypatch.setitem(NETWORKS, "tiny", (lambda landmarks, weights: UNet(landmarks, width=4), 2))
-    monkeypatch.setattr(files, "_sync", lambda path: None)
 
 
 def few_shot(output="softmax", seed=0):

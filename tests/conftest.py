@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from cskt import files
+
 # one thread: two test processes on two cores would wait for each other's threads
 torch.set_num_threads(1)
 
@@ -16,3 +18,11 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the real data is not here: {folder} (it may not be redistributed)")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_sync():
+    """Writing waits for no disk: of thousands of small files that takes longer than the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "_sync", lambda path: None)
+        yield

@@ -102,8 +102,7 @@ def good(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch, tmp_path):
-    monkeypatch.setattr("cskt.files._sync", lambda path: None)
+def _there(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
 

@@ -24,11 +24,6 @@ from cskt.models import checkpoints
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-    monkeypatch.setattr(files, "_sync", lambda path: None)
-
-
 @pytest.fixture
 def cfg(tmp_path):
     (tmp_path / "tiny.yaml").write_text("SETTING: tiny\n")

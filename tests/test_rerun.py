@@ -22,11 +22,6 @@ ROOT = Path(__file__).resolve().parents[1]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-    monkeypatch.setattr(files, "_sync", lambda path: None)
-
-
 def write_run(folder, nme=0.125, weight=1.0, seconds=3.0, commit=COMMIT):
     """The results of a small run."""
     files.write_csv(folder / "scores.csv", pd.DataFrame({"image": ["a", "b"], "nme": [0.5, nme], "seconds": seconds}))

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from cskt import files, training
+from cskt import training
 from cskt.errors import DataError
 from cskt.training import (
     NotFiniteError,
@@ -27,12 +27,6 @@ from cskt.training import (
     take_step,
     train,
 )
-
-
-@pytest.fixture(autouse=True)
-def _no_sync(monkeypatch):
-    """Waiting for the disk is not what is tested here, and each save would wait."""
-    monkeypatch.setattr(files, "_sync", lambda path: None)
 
 
 class Walk:
