@@ -30,7 +30,7 @@ def environment():
 
 
 @pytest.mark.parametrize(
-    "kills", [pytest.param(8, marks=pytest.mark.slow), pytest.param(100, marks=pytest.mark.torture)]
+    "kills", [pytest.param(5, marks=pytest.mark.slow), pytest.param(100, marks=pytest.mark.torture)]
 )
 def test_a_training_that_is_killed_anywhere_ends_in_the_same_weights(kills):
     command = [sys.executable, str(ROOT / "tests" / "kills.py"), str(kills), str(SEED), "12" if kills < 50 else "40"]
