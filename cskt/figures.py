@@ -142,8 +142,9 @@ def cumulative_error(scores: pd.DataFrame, by: str | None = None, limit: float =
         limit: the largest x, a fraction.
         ax: where to draw.
     """
-    ax = _axes(ax, 5.5, 4)
     parts = [("all images", scores)] if by is None else list(scores.groupby(by, sort=False))
+    beside = len(parts) > 3  # the legend of many lines would lie upon them
+    ax = _axes(ax, 8.5 if beside else 5.5, 4)
     for place, (name, part) in enumerate(parts):
         color, line, _ = _style(name, place)
         seeds = [own["nme"].to_numpy(float) for _, own in part.groupby("seed")] if "seed" in part else None
@@ -157,7 +158,8 @@ def cumulative_error(scores: pd.DataFrame, by: str | None = None, limit: float =
             ax.fill_between(x, shares.min(axis=0), shares.max(axis=0), color=color, alpha=0.15, lw=0)
     ax.set(xlabel="NME, % of √(w·h)", ylabel="images with at most this NME, %", xlim=(0, 100 * limit), ylim=(0, 100))
     ax.grid(alpha=0.3)
-    ax.legend(fontsize="small", loc="best", edgecolor="none", framealpha=0.8)
+    place = {"loc": "center left", "bbox_to_anchor": (1, 0.5)} if beside else {"loc": "best", "framealpha": 0.8}
+    ax.legend(fontsize="small", edgecolor="none", **place)
     return ax
 
 
