@@ -140,7 +140,7 @@ def family_shares(shares: pd.DataFrame | None, published: pd.DataFrame, threshol
     axes[1].set(xlabel=mathtext(f"{threshold}, % of √(w·h)"), ylabel="highest\nshare, %", ylim=(-4, 104))
     axes[1].xaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10]))
     axes[1].grid(alpha=0.35)
-    axes[1].legend(loc="best")
+    axes[1].figure.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return axes
 
 

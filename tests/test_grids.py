@@ -132,4 +132,4 @@ def test_each_component_and_each_threshold_is_one_change_of_the_full_method():
     swept = grids.values_of(RUNS, "MINING.T_NEG", "animalpose")
     assert sorted({*swept.values(), 0.2}) == [0.1, 0.15, 0.2, 0.3, 0.4, 0.5]
     swept = grids.values_of(RUNS, "MINING.T_POS", "zoo")
-    assert sorted({*swept.values(), 0.05}) == [0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07]
+    assert {0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07} < set(swept.values())
