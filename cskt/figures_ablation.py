@@ -180,7 +180,7 @@ def label_budget(scores: pd.DataFrame, ax=None):
         scores: a long scores table with the columns kind (a class of species, all, or Meta-CSKT on all) and labels.
         ax: where to draw.
     """
-    ax = _axes(ax, 6, 3.8)
+    ax = _axes(ax, 7.5, 3.8)
     names = {**{kind: f"{kind} species" for kind in (*CLASSES, "all")}, "Meta-CSKT": "all species, Meta-CSKT"}
     order = [kind for kind in names if kind in set(scores["kind"])]
     ticks = sorted(scores["labels"].unique())
@@ -188,23 +188,25 @@ def label_budget(scores: pd.DataFrame, ax=None):
         color, line, marker = _SERIES[place]
         own = scores[scores["kind"] == kind]
         by_seed = 100 * own.groupby(["labels", "seed"])["nme"].mean().unstack().reindex(ticks)
+        seeds = by_seed.notna().sum(axis=1).max()
         ax.plot(by_seed.index, by_seed.mean(axis=1), color=color, ls=line, marker=marker, ms=5,
-                label=f"{names[kind]} ({by_seed.notna().sum(axis=1).max()} seeds)")  # fmt: skip
+                label=f"{names[kind]} ({seeds} seed{'s' * int(seeds > 1)})")  # fmt: skip
         ax.fill_between(by_seed.index, by_seed.min(axis=1), by_seed.max(axis=1), color=color, alpha=0.15, lw=0)
     ax.set_xscale("log", base=2)
     ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     ax.set(xlabel="labeled images", ylabel="NME of all test images, % of √(w·h);\nband: lowest to highest seed")
     ax.grid(alpha=0.3)
     if order:
-        ax.legend(title="labels of", frameon=False, fontsize="small")
+        ax.legend(title="labels of", frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     else:
         ax.set_title(_GAP, color=PALETTE["grey"])
     return ax
 
 
 def _groups(rows: pd.DataFrame) -> list[str]:
-    """Known and unknown where both occur, else all."""
-    groups = [name for name in GROUPS if name in set(rows["group"])]
+    """Known and unknown where images of both were tested, else all."""
+    tested = rows.dropna(subset="nme")
+    groups = [name for name in GROUPS if name in set((rows if tested.empty else tested)["group"])]
     return groups[1:] if len(groups) > 2 else groups[:1]
 
 
