@@ -211,7 +211,7 @@ def against(scores: pd.DataFrame, references: Mapping[str, str | None], seed: in
         seed: of the resamples.
 
     Returns:
-        One row per run and group (all, then those of known and unknown that occur in the scores), in the order of
+        One row per run and group (all, then those of known and unknown that occur in the scores of these runs), in the order of
         `references`: run, group, reference;
         images and seeds (counts), nme with the ends of its interval, nme_sd, as `compare` gives them;
         difference: nme minus the reference's, below 0 where the run is the better, with the ends of its paired 95 %
@@ -222,8 +222,8 @@ def against(scores: pd.DataFrame, references: Mapping[str, str | None], seed: in
     Raises:
         DataError: two of these runs did not score the same images.
     """
-    groups = [group for group in GROUPS if group == "all" or (scores["group"] == group).any()]
     scores = scores[scores["run"].isin({*references, *references.values()})]
+    groups = [group for group in GROUPS if group == "all" or (scores["group"] == group).any()]
     _check_same_images(scores)
     rows = []
     for run, reference in references.items():
