@@ -211,8 +211,8 @@ def against(scores: pd.DataFrame, references: Mapping[str, str | None], seed: in
         seed: of the resamples.
 
     Returns:
-        One row per run and group (all, then those of known and unknown that occur in the scores of these runs), in the order of
-        `references`: run, group, reference;
+        One row per run and group (all, then those of known and unknown that occur in the scores of these runs), in the
+        order of `references`: run, group, reference;
         images and seeds (counts), nme with the ends of its interval, nme_sd, as `compare` gives them;
         difference: nme minus the reference's, below 0 where the run is the better, with the ends of its paired 95 %
         interval over images, the p-value of the paired test, and difference_sd, the standard deviation over seeds.
