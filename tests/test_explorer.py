@@ -187,7 +187,7 @@ def test_the_panel_compares_two_runs_and_saves_what_it_shows(panel):
 @pytest.mark.slow
 def test_what_is_missing_or_broken_is_told_in_the_panel(outputs, tmp_path, panel):
     empty = Explorer(tmp_path, "zoo", tmp_path)
-    assert "make reproduce</code> makes those of the zoo (in less than 40 minutes" in empty.message.value
+    assert "make reproduce</code> makes those of the zoo (in about 40 minutes" in empty.message.value
     assert empty._body.layout.display == "none"
     panel.controls["run"].value = "few_shot"
     scores = Path(outputs / "zoo" / "few_shot" / "seed1" / "scores.csv")
