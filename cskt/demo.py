@@ -132,7 +132,7 @@ def how_to_get_one(cfg: CfgNode) -> str:
     return (
         "<b>No trained network is here yet.</b> In a terminal, in the project's folder:<ul>"
         f"<li><code>{QUICKEST}</code> makes a first one, of drawn animals, in about 3 minutes on one core;</li>"
-        "<li><code>make reproduce</code> makes all of the zoo, Meta-CSKT among them, in less than "
+        "<li><code>make reproduce</code> makes all of the zoo, Meta-CSKT among them, in about "
         f"{ZOO_MINUTES} minutes on two cores.</li>"
         f"{own}</ul>Then press <i>Look again</i>. Until then you can look at pictures and draw boxes."
     )

@@ -94,7 +94,7 @@ class Explorer:
             self._body.layout.display = "none"
             self.message.value = _told(
                 f"No finished run in {self.outputs.resolve()} has scores and predictions to look at. "
-                "In the project's folder, <code>make reproduce</code> makes those of the zoo (in less than "
+                "In the project's folder, <code>make reproduce</code> makes those of the zoo (in about "
                 f"{ZOO_MINUTES} minutes on two cores; "
                 "<code>.venv/bin/snakemake -c2 --config setting=zoo grids=suite</code> in ten minutes)."
             )

@@ -23,7 +23,7 @@ from typing import Any
 from cskt import config
 from cskt.errors import ConfigError
 
-ZOO_MINUTES = 40  # `make reproduce` in a fresh clone takes less on two cores, environment included (README.md)
+ZOO_MINUTES = 40  # `make reproduce` in a fresh clone takes some, environment included (README.md)
 _KEYS = {
     "notebook": str,
     "set": dict,

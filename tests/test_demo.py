@@ -226,7 +226,7 @@ def test_where_there_is_no_network_the_command_and_its_time_are_told():
     assert "<code>make reproduce</code>" in told
     assert "in about 40 minutes" in told
     readme = (config.PROJECT / "README.md").read_text(encoding="utf-8")
-    assert f"less than {ZOO_MINUTES} minutes on two CPU cores" in readme, "one time everywhere"
+    assert f"about {ZOO_MINUTES} minutes on two CPU cores" in readme, "one time everywhere"
     assert "make reproduce SETTING=horse" in demo.how_to_get_one(config.load("params/horse.yaml"))
 
 
