@@ -125,7 +125,7 @@ $(READY): requirements.lock pyproject.toml
 	    { echo "$(PYTHON) is older than Python 3.11: name another one, make PYTHON=python3.12 ..." >&2; exit 1; }
 	if command -v uv >/dev/null; then \
 	    uv venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" .venv && \
-	    uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock && \
+	    uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock && \
 	    uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .; \
 	else \
 	    $(PYTHON) -m venv .venv && \

@@ -1,4 +1,7 @@
-"""Small data sets and networks for tests: faces that are nine colored dots, in memory or on disk; a tiny network."""
+"""Small data sets, networks and notebooks for tests: faces that are nine colored dots, in memory or on disk."""
+
+import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -23,6 +26,21 @@ SCHEME = SCHEMES["animalweb9"]
 SHAPE = np.array(
     [[0.25, 0.3], [0.4, 0.3], [0.6, 0.3], [0.75, 0.3], [0.5, 0.5], [0.35, 0.7], [0.65, 0.7], [0.5, 0.65], [0.5, 0.8]]
 )
+
+
+def code_cell(source: str, *tags: str, outputs=()) -> dict:
+    kind = {"cell_type": "code", "execution_count": None, "outputs": list(outputs)}
+    return kind | {"metadata": {"tags": list(tags)}, "source": source}
+
+
+def write_notebook(path: Path, *cells: dict, **metadata) -> Path:
+    """Write a notebook of these cells, of Python; without nbformat, whose import takes seconds."""
+    for number, cell in enumerate(cells):
+        cell["id"] = f"cell{number}"
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    about = {"kernelspec": kernel, "language_info": {"name": "python"}} | metadata
+    path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": about, "cells": list(cells)}))
+    return path
 
 
 def dots(landmarks, width, height, sigma=1.5):

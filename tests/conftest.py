@@ -1,5 +1,6 @@
 """Fixtures that several test modules use."""
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,12 @@ from cskt import files
 
 # one thread: two test processes on two cores would wait for each other's threads
 torch.set_num_threads(1)
+
+
+def pytest_collection_finish():
+    """What was imported stays: the garbage collector need not look through it in each of its rounds."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -160,7 +160,7 @@ def write(path, weights, module, key):
 @pytest.mark.parametrize(
     ("name", "module", "key"),
     [
-        ("HR18-AFLW.pth", False, None),
+        pytest.param("HR18-AFLW.pth", False, None, marks=pytest.mark.slow),
         pytest.param("HR18-AFLW.pth", True, "state_dict", marks=pytest.mark.slow),
         pytest.param("40img_pretrain.pth", False, "state_dict", marks=pytest.mark.slow),
         pytest.param("best.pth.tar", True, "student_state_dict", marks=pytest.mark.slow),

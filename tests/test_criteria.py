@@ -167,6 +167,7 @@ def test_mirror_images_change_sides():
     assert both[1].tolist() == [[-3.0, 4.0], [-1.0, 2.0]]
 
 
+@pytest.mark.slow
 def test_the_shape_network_learns_where_the_faces_are(monkeypatch):
     use_tiny_network(monkeypatch)
     data = labeled_faces(4)

@@ -66,7 +66,7 @@ def test_an_image_that_the_method_left_out_is_learned_too():
     assert len(staged.agreed) == 8
 
 
-@pytest.mark.parametrize("stop", [2, 4])
+@pytest.mark.parametrize("stop", [pytest.param(2, marks=pytest.mark.slow), 4])
 def test_a_run_stopped_in_either_stage_ends_in_the_same_weights(tmp_path, stop):
     def loop(steps):
         return {"steps": steps, "rate": lambda step: 1e-3, "seed": 0}

@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 import builders
-import nbformat
 import pytest
 import torch
 
@@ -26,13 +25,8 @@ def make_notebook(tmp_path):
     """Return a function that writes a notebook with a parameters cell and the given cells, and gives its path."""
 
     def make(*cells: str, parameters: str = PARAMETERS, name: str = "tiny"):
-        tagged = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
-        notebook = nbformat.v4.new_notebook(cells=[tagged, *map(nbformat.v4.new_code_cell, cells)])
-        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        notebook.metadata["language_info"] = {"name": "python"}
-        path = tmp_path / f"{name}.ipynb"
-        nbformat.write(notebook, path)
-        return path
+        tagged = builders.code_cell(parameters, "parameters")
+        return builders.write_notebook(tmp_path / f"{name}.ipynb", tagged, *map(builders.code_cell, cells))
 
     return make
 
@@ -57,8 +51,8 @@ def test_a_notebook_gets_its_parameters_and_becomes_a_finished_run(make_notebook
     executed = notebooks.execute(notebook, run_dir, params, {"SEED": 2})
     assert files_in(run_dir) == {"config.yaml", "provenance.json", "summary.json", "executed.ipynb", "log.txt"}
     assert json.loads((run_dir / "summary.json").read_text())["seed"] == 2
-    progress = nbformat.read(executed, as_version=4).cells[-2]
-    assert len(progress.outputs) == 1, "a progress bar is one output"
+    progress = json.loads(executed.read_text())["cells"][-2]["outputs"]
+    assert len(progress) == 1, "a progress bar is one output"
     assert "[few_shot seed2] end\n" in capsys.readouterr().out
     assert (run_dir / "log.txt").read_text().count("\n") < 10, "a progress bar does not flood the log"
 

@@ -161,6 +161,7 @@ def test_the_horse_setting_reads_release_data_and_animalwebs_horses(release, tmp
     assert setting.shared.names == tuple(SCHEMES["horse5"].parts)
 
 
+@pytest.mark.slow
 def test_the_stand_in_has_labels_and_test_images_of_horses_alone(shared_data):
     setting = Setting(config.load("params/animalpose_horse.yaml", {"DATA.ROOT": str(shared_data / "animalpose")}))
     counts = {}

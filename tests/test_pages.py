@@ -6,10 +6,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-import nbformat
+import builders
 import pandas as pd
 import pytest
-from nbformat import v4
 from PIL import Image
 
 from cskt import config, pages
@@ -60,9 +59,8 @@ def broken_links(folder: Path) -> list[str]:
 def execute(folder, notebook, question, cells=(), name="executed.ipynb", summary=None, seconds=60.0):
     """Leave behind what a run does."""
     (folder / "figures").mkdir(parents=True)
-    content = v4.new_notebook(cells=[v4.new_markdown_cell(f"# {question}"), *cells])
-    content.metadata["papermill"] = {"input_path": f"notebooks/{notebook}.ipynb"}
-    nbformat.write(content, folder / name)
+    heading = {"cell_type": "markdown", "metadata": {}, "source": f"# {question}"}
+    builders.write_notebook(folder / name, heading, *cells, papermill={"input_path": f"notebooks/{notebook}.ipynb"})
     run = folder.parent.name if folder.name.startswith("seed") else folder.name
     (folder / "log.txt").write_text("done")
     note = {"commit": "0123456789abcdef", "dirty": False, "device": "cpu", "started": "2026-11-21T10:00:00+00:00"}
@@ -120,6 +118,7 @@ def test_the_links_of_a_broken_page_are_found(tmp_path):
     assert broken_links(tmp_path) == ["a.html: #y", "a.html: no.png", "a.html: http://a"]
 
 
+@pytest.mark.slow
 def test_the_report_shows_the_numbers_of_the_runs(setting):
     text = Page(setting / "report" / "index.html").text
     assert "all test species (400 images)" in text
@@ -130,6 +129,7 @@ def test_the_report_shows_the_numbers_of_the_runs(setting):
     assert "Is <it> better?" in text  # escaped
 
 
+@pytest.mark.slow
 def test_runs_come_by_notebook_and_a_failure_is_among_them(setting):
     found = pages.collect(setting)
     assert [(page.run, page.seed, page.state) for page in found] == [
@@ -144,6 +144,7 @@ def test_runs_come_by_notebook_and_a_failure_is_among_them(setting):
     assert pages.chapters(found)[1]["shown"].label == "few-shot only, seed 0"
 
 
+@pytest.mark.slow
 def test_a_page_of_a_run_that_is_gone_goes_too_and_a_run_asked_for_again_is_not_done(setting, tmp_path):
     home = tmp_path / "zoo"
     run = execute(home / "data", "01_data", "What?", summary={})
@@ -158,6 +159,7 @@ def test_a_page_of_a_run_that_is_gone_goes_too_and_a_run_asked_for_again_is_not_
     assert pages.collect(home)[0].state == "failed"
 
 
+@pytest.mark.slow
 def test_damaged_files_of_runs_are_told_and_the_others_shown(tmp_path, capsys):
     for run in ("cut", "summary", "provenance"):
         execute(tmp_path / run / "seed0", "04_few_shot", "How well?", summary={"nme": 0.5})
@@ -183,18 +185,21 @@ def test_what_a_setting_is_about_stands_in_its_params_file():
     assert pages.about("nowhere") == ""
 
 
+@pytest.mark.slow
 def test_a_live_figure_is_the_picture_it_ended_as_and_a_bar_its_last_line(tmp_path):
     widget = {"model_id": "m", "version_major": 2, "version_minor": 0}
+    shown = {"application/vnd.jupyter.widget-view+json": widget, "text/plain": "Image(b'')"}
     outputs = [
-        v4.new_output("display_data", {"application/vnd.jupyter.widget-view+json": widget, "text/plain": "Image(b'')"}),
-        v4.new_output("stream", name="stderr", text="step:   1%\rstep: 100%\n"),
-        v4.new_output("stream", name="stderr", text="           \r"),
+        {"output_type": "display_data", "metadata": {}, "data": shown},
+        {"output_type": "stream", "name": "stderr", "text": "step:   1%\rstep: 100%\n"},
+        {"output_type": "stream", "name": "stderr", "text": "           \r"},
     ]
     state = {"m": {"model_name": "ImageModel", "state": {}, "buffers": [{"path": ["value"], "data": PIXEL}]}}
-    notebook = v4.new_notebook(cells=[v4.new_code_cell("live.image", outputs=outputs)])
-    notebook.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {"state": state}}
-    nbformat.write(notebook, tmp_path / "executed.ipynb")
-    text = notebook_html(tmp_path / "executed.ipynb")
+    cell, widgets = (
+        builders.code_cell("live.image", outputs=outputs),
+        {"application/vnd.jupyter.widget-state+json": {"state": state}},
+    )
+    text = notebook_html(builders.write_notebook(tmp_path / "executed.ipynb", cell, widgets=widgets))
     assert f"data:image/png;base64,{PIXEL}" in text
     assert "Image(b" not in text
     assert "step: 100%" in text and "step:   1%" not in text

@@ -246,6 +246,7 @@ def test_fault_13_detached_feedback_never_reaches_the_teacher():
     assert not raw.equal(without)
 
 
+@pytest.mark.slow
 def test_fault_21_label_jitter_is_a_random_walk_of_the_mouth():
     method = meta_cskt(label_jitter=0.01)
     true = method.labeled.landmarks_crop.clone()

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import nbformat
+import builders
 import numpy as np
 import pandas as pd
 import pytest
@@ -254,14 +254,9 @@ def project(tmp_path):
 
 def write_notebook(home, factor):
     parameters = 'config = "params/tiny.yaml"\noverrides = {}\nrun_dir = "outputs/tiny/first/seed0"'
-    cells = [
-        nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}),
-        nbformat.v4.new_code_cell(CELLS.replace("FACTOR", factor)),
-    ]
-    notebook = nbformat.v4.new_notebook(cells=cells)
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    cells = builders.code_cell(parameters, "parameters"), builders.code_cell(CELLS.replace("FACTOR", factor))
     (home / "notebooks").mkdir(exist_ok=True)
-    nbformat.write(notebook, home / "notebooks" / "tiny.ipynb")
+    builders.write_notebook(home / "notebooks" / "tiny.ipynb", *cells)
 
 
 def git(home, *arguments):

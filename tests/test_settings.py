@@ -310,7 +310,9 @@ def test_the_rate_has_the_published_dead_steps(setting):
     assert [loop["rate"](step) for step in (0, 49, 50, 5000)] == pytest.approx([0, 0, 0.99994e-4, 0.5e-4], abs=1e-9)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize(
+    "name", [name if name == "meta_cskt" else pytest.param(name, marks=pytest.mark.slow) for name in METHODS]
+)
 def test_every_method_has_deterministic_algorithms_that_change_no_bit_on_a_cpu(setting, name, monkeypatch):
     ends = []
     for deterministic in (True, False):

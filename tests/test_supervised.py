@@ -118,8 +118,8 @@ def test_without_an_average_the_last_weights_are_the_result():
 HOW = {"steps": 5, "rate": lambda step: learning_rate(step, 5, 1e-2, warmup=2), "seed": 0}
 
 
-@pytest.mark.parametrize("ema", [0.9, 0.0])
-@pytest.mark.parametrize("how", ["crash", "terminated"])
+@pytest.mark.parametrize("ema", [0.9, pytest.param(0.0, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("how", ["crash", pytest.param("terminated", marks=pytest.mark.slow)])
 def test_a_stopped_run_ends_in_the_same_bits(tmp_path, ema, how):
     whole = supervised(ema=ema)
     metrics = train(whole, **HOW, folder=tmp_path / "whole")

@@ -13,8 +13,8 @@ import sys
 import time
 from pathlib import Path
 
+import builders
 import damage
-import nbformat
 import numpy as np
 import pytest
 import test_damage
@@ -154,11 +154,9 @@ def project(tmp_path):
     (tmp_path / "params" / "zoo.yaml").write_text("SETTING: zoo\n")
     (tmp_path / "params" / "grids" / "suite.yaml").write_text(GRID)
     parameters = 'config = "params/zoo.yaml"\noverrides = {}\nrun_dir = "outputs/zoo/run"'
-    cells = [nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}), nbformat.v4.new_code_cell(COUNT)]
-    notebook = nbformat.v4.new_notebook(cells=cells)
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    cells = builders.code_cell(parameters, "parameters"), builders.code_cell(COUNT)
     (tmp_path / "notebooks").mkdir()
-    nbformat.write(notebook, tmp_path / "notebooks" / "count.ipynb")
+    builders.write_notebook(tmp_path / "notebooks" / "count.ipynb", *cells)
     return tmp_path
 
 
