@@ -34,6 +34,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="needs the packag
 pytest.importorskip("voila", reason="needs the extra `demo`")
 
 SHOTS = PROJECT / "outputs" / "browser"
+RUNS = ("human_model", "few_shot/seed0", "meta_cskt_corrected/seed0")
 TOKEN = "a-token-for-this-test"
 PATIENCE = 300  # seconds for a server or a kernel on a busy machine
 NEWS = "@jupyterlab/apputils-extension:announcements"
@@ -44,13 +45,21 @@ CANVAS = "canvas.cskt-canvas"
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A folder with a few drawn faces, two networks with random weights, a human model, and the notebook on them."""
+    """A folder with a few drawn faces, two networks, a human model, and the notebook on them.
+
+    The networks are the zoo's, where `make reproduce` has made them, so that the screenshots show what a person sees;
+    else they have random weights.
+    """
     home = tmp_path_factory.mktemp("browser")
     write_sample(home / "sample", labeled=4, unlabeled=0, test=0)
-    for seed, run in enumerate(("human_model", "few_shot/seed0", "meta_cskt_corrected/seed0")):
+    for seed, run in enumerate(RUNS):
         torch.manual_seed(seed)
-        folder = home / "outputs" / "zoo" / run
-        checkpoints.save(folder / "checkpoint.pt", LandmarkNet("unet_small", "animalweb9", 9, 64, "softmax"))
+        folder, trained = home / "outputs" / "zoo" / run, PROJECT / "outputs" / "zoo" / run / "checkpoint.pt"
+        if all((PROJECT / "outputs" / "zoo" / name / "checkpoint.pt").is_file() for name in RUNS):
+            folder.mkdir(parents=True)
+            shutil.copy(trained, folder)
+        else:
+            checkpoints.save(folder / "checkpoint.pt", LandmarkNet("unet_small", "animalweb9", 9, 64, "softmax"))
         files.write_json(folder / "summary.json", {"run": run.split("/")[0], "seed": 0})
     overrides = {"DATA.FORMAT": "coco", "DATA.ROOT": str(home / "sample"), "DATA.IMAGES": "pictures",
                  "DATA.TEST": ["labels.json"], "DEVICE": "cpu"}  # fmt: skip
