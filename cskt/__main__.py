@@ -403,7 +403,14 @@ SIX_VIEWS = {"action": "store_true", "help": "turned and mirrored too: six times
 
 # the overview's order; a command of no group stands under the last one
 GROUPS = {
-    "animals of your own (docs/own_data.md)": ("data check", "data sample", "adapt", "predict", "export"),
+    "animals of your own (docs/own_data.md)": (
+        "data check",
+        "data sample",
+        "data collect",
+        "adapt",
+        "predict",
+        "export",
+    ),
     "the suite": ("run", "rerun", "html", "table", "report", "tour"),
     "single numbers": (),
 }

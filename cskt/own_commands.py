@@ -1,4 +1,4 @@
-"""The commands for a person's own animals: `data check`, `data sample`, `adapt`; see docs/own_data.md."""
+"""The commands for a person's own animals: `data check`, `data sample`, `data collect`, `adapt`; docs/own_data.md."""
 
 import argparse
 import re
@@ -60,6 +60,37 @@ def data_sample(args: argparse.Namespace) -> None:
 
     for line in write_sample(args.out, labeled=args.labeled, unlabeled=args.unlabeled):
         print(line)
+
+
+def data_collect(args: argparse.Namespace) -> int:
+    """Download the pictures that a photo collection lists, politely; find the animals' boxes with a detector."""
+    from pathlib import Path
+
+    from cskt import files
+    from cskt.data import collect
+    from cskt.errors import DataError
+
+    out = Path(args.out)
+    files.refuse_overwriting([out / "downloads.csv", out / "boxes.csv"], [args.metadata, args.weights])
+    # what is wrong with these is told before the download
+    table = collect.read_metadata(args.metadata, args.word)
+    if table.empty:
+        raise DataError(
+            f"{args.metadata}: no photo" + f" with {' or '.join(args.word)} in its title or tags" * bool(args.word)
+        )
+    if bool(args.category) != bool(args.weights):
+        raise DataError("boxes need both --category and --weights")
+    detector = (collect.category(args.category), collect.faster_rcnn(args.weights)) if args.category else None
+    report = collect.download(table, out, pause=args.pause)
+    for status, count in report["status"].value_counts().items():
+        print(f"{status:<15} {count:>6,}")
+    print(f"written         {out / 'downloads.csv'}")
+    if detector is not None:
+        label, net = detector
+        boxes = collect.find_boxes(net, out, label, args.score)
+        files.write_csv(out / "boxes.csv", boxes)
+        print(f"written         {out / 'boxes.csv'}: {len(boxes):,} pictures with a {args.category}")
+    return 1 if (report["status"] != "done").any() else 0
 
 
 def adapt(args: argparse.Namespace) -> int:
@@ -131,6 +162,23 @@ def add_parsers(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--out", required=True, metavar="DIR", help="folder to make")
     command.add_argument("--labeled", type=whole(1), default=40, metavar="N", help="labels (default: %(default)s)")
     command.add_argument("--unlabeled", type=whole(0), default=200, metavar="N", help="other pictures (%(default)s)")
+
+    command = _add(
+        kinds, "collect", data_collect, "python -m cskt data collect photos.json --out pictures --word horse"
+    )
+    command.add_argument(
+        "metadata", help="JSON: a list of objects with url, and if known id, title, tags, license, sha256"
+    )
+    command.add_argument("--out", required=True, metavar="DIR", help="folder of the pictures; call again to go on")
+    command.add_argument("--word", action="append", default=[], help="only photos with it in title or tags; repeatable")
+    command.add_argument(
+        "--pause", type=positive, default=1.0, metavar="S", help="between two requests to a server (1)"
+    )
+    command.add_argument("--category", metavar="NAME", help="write boxes.csv: of this COCO category (horse, cat, ...)")
+    command.add_argument(
+        "--weights", metavar="PTH", help="of torchvision's Faster R-CNN; DEFAULT downloads them (167 MB)"
+    )
+    command.add_argument("--score", type=positive, default=0.95, metavar="X", help="of a box, at least (%(default)s)")
 
     example = "python -m cskt adapt --labeled my_animals/labels.csv --images my_animals/pictures --out adapted"
     command = _add(commands, "adapt", adapt, example)
@@ -209,6 +257,17 @@ def whole(least: int) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def positive(text: str) -> float:
+    """Read an argument that is a number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 1e6:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, found {text!r}")
+    return number
 
 
 def note(text: str) -> None:

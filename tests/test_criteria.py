@@ -14,6 +14,7 @@ from builders import CPU, PLAIN, SHAPE, few_shot, labeled_faces, run, unlabeled_
 from PIL import Image
 
 from cskt import criteria, geometry, pseudo_labels
+from cskt.__main__ import main
 from cskt.data import collect
 from cskt.data.table import Annotations, with_landmarks
 from cskt.errors import DataError
@@ -307,6 +308,28 @@ def test_words_choose_among_the_photos(tmp_path):
     ]
     (tmp_path / "meta.json").write_text(json.dumps(photos))
     assert collect.read_metadata(tmp_path / "meta.json", ["horse"])["image"].tolist() == ["0.png", "2.png"]
+
+
+def test_the_command_says_what_came_of_each_and_goes_on(server, tmp_path, capsys):
+    address, asked = server
+    photos = [{"id": name, "url": f"{address}/{name}.jpg", "tags": f"a {name}"} for name in ("good", "gone", "other")]
+    (tmp_path / "meta.json").write_text(json.dumps(photos))
+    call = ["data", "collect", str(tmp_path / "meta.json"), "--out", str(tmp_path / "photos"), "--pause", "0.001"]
+    assert main([*call, "--word", "good", "--word", "gone"]) == 1
+    told = capsys.readouterr().out.split()
+    assert (told[told.index("done") + 1], told[told.index("missing") + 1]) == ("1", "1")
+    assert main([*call, "--word", "other"]) == 0
+    assert sorted(path.name for path in (tmp_path / "photos").iterdir()) == ["downloads.csv", "good.jpg", "other.jpg"]
+    before = len(asked)
+    for options, message in (
+        (["--word", "unicorn"], "no photo with unicorn in its title or tags"),
+        (["--category", "horse"], "boxes need both --category and --weights"),
+        (["--category", "unicorn", "--weights", "x.pth"], "no COCO category 'unicorn'"),
+        (["--category", "horse", "--weights", "x.pth"], "x.pth: no such file of detector weights"),
+    ):
+        assert main([*call, *options]) == 2
+        assert message in capsys.readouterr().err
+    assert len(asked) == before, "a mistake is told before anything is asked for"
 
 
 def test_the_best_box_of_the_category_is_taken_where_it_is_sure(tmp_path):

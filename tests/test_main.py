@@ -174,7 +174,9 @@ def test_the_overview_names_every_command_once_with_an_example(capsys):
     assert max(map(len, lines)) <= 120
     examples = [line.split()[3:] for line in lines if line.strip().startswith("python -m cskt ")]
     names = [" ".join(words[:2]) if words[0] == "data" else words[0] for words in examples]
-    assert {"data check", "data sample", "adapt", "predict", "run", "table", "report", "mining"} <= set(names)
+    assert {"data check", "data sample", "data collect", "adapt", "predict", "run", "table", "report", "mining"} <= set(
+        names
+    )
     assert len(names) == len(set(names))
     headings = [line for line in lines if line.endswith(":")]
     assert headings[1:] == ["animals of your own (docs/own_data.md):", "the suite:", "single numbers:"]

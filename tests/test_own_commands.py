@@ -117,7 +117,7 @@ def test_a_count_must_be_a_whole_number_that_makes_sense(command, least, capsys)
     assert f"expected a whole number of {least} or more, found" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["data check", "data sample"])
+@pytest.mark.parametrize("command", ["data check", "data sample", "data collect"])
 def test_each_command_has_an_example(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([*command.split(), "--help"])
