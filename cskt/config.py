@@ -158,6 +158,7 @@ DEFAULTS = {
         "BATCH": 16,
         "WEIGHT_DECAY": 5e-4,  # Adam's own, as released
         "PERCEPTUAL": 1.0,  # weight of the perceptual term beside the squared error
+        "SIZE": 64,  # side of the crops in which they are discovered, pixels; 128 in the original, four times as long
         "POINTS": 10,  # how many are discovered
         "DERANGEMENT": "fresh",  # whose points a face borrows: fresh in each batch, or fixed, as released
         "VGG": "",  # file of torchvision's VGG-16 weights; without it the human model's features stand in

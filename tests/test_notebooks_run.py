@@ -111,6 +111,7 @@ def outputs(tmp_path_factory):
            "SELECTION.AUXILIARY_STEPS": 2, "MINING.T_NEG": 9.0}  # fmt: skip
     none = {
         "UNSUPERVISED.STEPS": 2,
+        "UNSUPERVISED.SIZE": 32,
         "UNSUPERVISED.BATCH": 4,
         "UNSUPERVISED.POINTS": 4,
         "UNSUPERVISED.BUDGETS": ["1", "5"],
