@@ -47,8 +47,9 @@ def read_metadata(path: str | Path, words: Collection[str] = ()) -> pd.DataFrame
     Raises:
         DataError: not of this form, an address that is not http(s), or an id that occurs twice.
     """
+    text = read_text(Path(path))
     try:
-        content = json.loads(read_text(Path(path)))
+        content = json.loads(text)
     except json.JSONDecodeError as error:
         raise DataError(f"{path}, line {error.lineno}: not JSON: {error.msg}") from None
     except (RecursionError, ValueError) as error:  # nested too deeply, a number of thousands of digits
