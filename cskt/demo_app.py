@@ -115,7 +115,7 @@ class DemoApp:
         self.heatmap = self._dropdown("Heatmap", [("– none –", "")], self._redraw)
         for control in (*self.overlays.values(), self.names, self.close):
             control.observe(lambda _: self._safely(self._redraw), "value")
-        how = {"min": 0.0, "max": 0.5, "step": 0.005, "readout_format": ".3f", "layout": w.Layout(**_WIDE),
+        how = {"min": 0.0, "max": 0.5, "step": 0.001, "readout_format": ".3f", "layout": w.Layout(**_WIDE),
                "style": {"description_width": "52px"}}  # fmt: skip
         self.t_pos = w.FloatSlider(value=self.shown.t_pos, description="T_pos", **how)
         self.t_neg = w.FloatSlider(value=self.shown.t_neg, description="T_neg", **how)

@@ -211,6 +211,19 @@ def predicted(home, picture, box, network):
     return (home / "out.csv").read_text()
 
 
+def test_the_first_look_compares_two_networks_on_a_sample(page, servers):
+    """Its screenshot, made where a zoo has been trained, is README's picture of the demo."""
+    open_voila(page, servers)
+    canvas_has(page, "points", "9,9")
+    page.get_by_label("Compare", exact=True).select_option(label="zoo: few-shot only, seed 0")
+    canvas_has(page, "points", "9,9", which=1)
+    page.get_by_label("Heatmap", exact=True).select_option(label="nose")
+    canvas_has(page, "heat", "shown", which=1)
+    assert page.locator(".cskt-verdict").count() >= 4, "what the mining rule makes of it, under each network"
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SHOTS / "first_look.png")
+
+
 @pytest.mark.parametrize("place", ["voila", "lab"])
 def test_a_person_gets_the_numbers_of_cskt_predict(page, servers, home, place):
     {"voila": open_voila, "lab": open_lab}[place](page, servers)

@@ -76,6 +76,14 @@ def test_it_opens_with_a_sample_its_annotation_and_what_the_first_network_says(a
     assert app.message.value == ""
 
 
+def test_the_sliders_can_show_every_settings_thresholds(app):
+    """A browser moves a value that lies between two steps of its slider."""
+    for params in sorted((config.PROJECT / "params").glob("*.yaml")):
+        mining = config.load(params).MINING
+        for slider, value in ((app.t_pos, mining.T_POS), (app.t_neg, mining.T_NEG)):
+            assert value / slider.step == pytest.approx(round(value / slider.step)), params
+
+
 def test_a_drawn_box_is_looked_at_once(app, looks):
     canvas = app.panels[0].canvas
     canvas.box = [10.0, 12.0, 50.0, 40.0]
