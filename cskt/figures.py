@@ -236,7 +236,7 @@ def disagreements(table: pd.DataFrame, t_pos: float, t_neg: float):
         ax.annotate(text, (line, 1), xycoords=("data", "axes fraction"), xytext=(4 if side == "left" else -4, -3),
                     textcoords="offset points", va="top", ha=side, fontsize="small")  # fmt: skip
         ax.set(xscale="log", xlabel=f"disagreement of {what}, % of √(w·h)", xlim=(None, max(edges[-1], 2 * line)))
-        _plain_log_ticks(ax)
+        _plain_log_ticks(ax.xaxis)
     axes[0].set_ylabel(f"images (of {len(table):,})")
     axes[0].set_ylim(0, axes[0].get_ylim()[1] * 1.2)
     figure.legend(*axes[0].get_legend_handles_labels(), frameon=False, loc="outside upper center", ncols=len(order))
@@ -258,7 +258,7 @@ def box_sizes(faces: dict[str, Annotations], ax=None):
         ax.step(size, share, where="post", color=color, ls=line, label=f"{_name(role)} (n = {len(size):,})")
     ax.set(xscale="log", xlabel="√(w·h) of the face box, image pixels", ylabel="images with at most this, %")
     ax.set_ylim(0, 100)
-    _plain_log_ticks(ax)
+    _plain_log_ticks(ax.xaxis)
     ax.grid(alpha=0.3)
     ax.legend(frameon=False, fontsize="small")
     return ax
@@ -378,13 +378,13 @@ def _log_edges(values: pd.Series, through: float, per_decade: int = 16) -> np.nd
     return through * 10 ** (np.arange(np.floor(low), np.floor(high) + 2) / per_decade)
 
 
-def _plain_log_ticks(ax) -> None:
-    """Write 0.5, 1, 2, 5, 10 at a logarithmic x axis."""
+def _plain_log_ticks(axis) -> None:
+    """Write 0.5, 1, 2, 5, 10 at a logarithmic axis, `ax.xaxis` or `ax.yaxis`."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    ax.xaxis.set_minor_formatter(NullFormatter())
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _align_zero(left, right) -> None:

@@ -36,7 +36,7 @@ def errors_against(pairs: pd.DataFrame, names: Sequence[str], ax=None):
     ax.plot([low, high], [low, high], color=PALETTE["black"], lw=0.8, ls="--")
     ax.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high), aspect="equal")
     ax.set(xlabel=f"NME of {names[0]}, %", ylabel=f"NME of {names[1]}, %")
-    _plain_log_ticks(ax)
+    _plain_log_ticks(ax.xaxis)
     ax.yaxis.set_major_locator(ax.xaxis.get_major_locator().__class__(subs=(1, 2, 5)))
     ax.yaxis.set_major_formatter(ax.xaxis.get_major_formatter())
     ax.yaxis.set_minor_formatter(ax.xaxis.get_minor_formatter())

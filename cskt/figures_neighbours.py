@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from cskt.criteria import NAMES
-from cskt.figures import _SERIES, PALETTE, _axes, _figure, _name
+from cskt.figures import _SERIES, PALETTE, _axes, _figure, _name, _plain_log_ticks
 
 _PROTOCOLS = {"intra": "species held out, family seen", "inter": "family held out"}
 
@@ -132,8 +132,9 @@ def label_curve(errors: pd.DataFrame, others: pd.DataFrame, ax=None):
         color, line, marker = _SERIES[place % len(_SERIES)]
         own = own.groupby("labels")["nme"].mean()
         ax.plot(own.index, 100 * own, color=color, ls=line, marker=marker, ms=6, label=_name(run))
-    ax.set(xscale="log", xlabel="labels", ylabel="NME of the test images, %")
-    ax.set_ylim(0, None)
+    ax.set(xscale="log", yscale="log", xlabel="labels", ylabel="NME of the test images, %")
+    for axis in (ax.xaxis, ax.yaxis):
+        _plain_log_ticks(axis)
     ax.grid(alpha=0.3)
-    ax.legend(frameon=False, fontsize="small")
+    ax.legend(frameon=False, fontsize="small", loc="upper right")
     return ax
