@@ -2,7 +2,6 @@
 
 import argparse
 import errno
-import math
 import os
 import sys
 import tempfile
@@ -307,8 +306,10 @@ def _parser() -> argparse.ArgumentParser:
     command = _add(commands, mining, "python -m cskt mining --human human.csv --flip flip.csv --t-pos 0.05 --t-neg 0.2")
     command.add_argument("--human", required=True, metavar="CSV", help="human disagreement: columns img and nme")
     command.add_argument("--flip", required=True, metavar="CSV", help="flip disagreement: columns img and nme")
-    command.add_argument("--t-pos", required=True, type=_fraction, metavar="X", help="positive below this")
-    command.add_argument("--t-neg", required=True, type=_fraction, metavar="Y", help="hard negative from this on")
+    command.add_argument("--t-pos", required=True, type=own_commands.number, metavar="X", help="positive below this")
+    command.add_argument(
+        "--t-neg", required=True, type=own_commands.number, metavar="Y", help="hard negative from this on"
+    )
     command.add_argument("--list", metavar="TXT", help="count these images only, one name a line")
 
     example = "python -m cskt mean-shape --landmarks landmarks.csv --fit train.txt --test test.txt"
@@ -331,7 +332,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--out", required=True, metavar="CSV", help="one row per image")
     command.add_argument("--six-views", **SIX_VIEWS)
     command.add_argument(
-        "--box-jitter", type=_fraction, default=0.0, metavar="SHARE",
+        "--box-jitter", type=own_commands.number, default=0.0, metavar="SHARE",
         help="boxes moved and scaled at random by up to this share of their sides, 0.1 say: what a detector's would be",
     )  # fmt: skip
     command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override of the config")
@@ -431,16 +432,6 @@ def _overview(commands: argparse._SubParsersAction) -> str:
             lines += textwrap.wrap(about, 110, initial_indent=f"  {name:<12}  ", subsequent_indent=" " * 16)
             lines += own_commands.copyable(example, " " * 16)
     return "\n".join(lines)
-
-
-def _fraction(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and value >= 0):
-        raise argparse.ArgumentTypeError(f"expected a fraction of 0 or more, found {text!r}")
-    return value
 
 
 def _note(text: str) -> None:

@@ -1,6 +1,7 @@
 """The commands for a person's own animals: `data check`, `data sample`, `data collect`, `adapt`; docs/own_data.md."""
 
 import argparse
+import math
 import re
 import sys
 from collections.abc import Callable
@@ -171,14 +172,12 @@ def add_parsers(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument("--out", required=True, metavar="DIR", help="folder of the pictures; call again to go on")
     command.add_argument("--word", action="append", default=[], help="only photos with it in title or tags; repeatable")
-    command.add_argument(
-        "--pause", type=positive, default=1.0, metavar="S", help="between two requests to a server (1)"
-    )
+    command.add_argument("--pause", type=number, default=1.0, metavar="S", help="between two requests to a server (1)")
     command.add_argument("--category", metavar="NAME", help="write boxes.csv: of this COCO category (horse, cat, ...)")
     command.add_argument(
         "--weights", metavar="PTH", help="of torchvision's Faster R-CNN; DEFAULT downloads them (167 MB)"
     )
-    command.add_argument("--score", type=positive, default=0.95, metavar="X", help="of a box, at least (%(default)s)")
+    command.add_argument("--score", type=number, default=0.95, metavar="X", help="of a box, at least (%(default)s)")
 
     example = "python -m cskt adapt --labeled my_animals/labels.csv --images my_animals/pictures --out adapted"
     command = _add(commands, "adapt", adapt, example)
@@ -259,15 +258,15 @@ def whole(least: int) -> Callable[[str], int]:
     return read
 
 
-def positive(text: str) -> float:
-    """Read an argument that is a number above 0."""
+def number(text: str) -> float:
+    """Read an argument that is a number of 0 or more."""
     try:
-        number = float(text)
+        value = float(text)
     except ValueError:
-        number = 0.0
-    if not 0 < number < 1e6:
-        raise argparse.ArgumentTypeError(f"expected a number above 0, found {text!r}")
-    return number
+        value = math.nan
+    if not (math.isfinite(value) and value >= 0):
+        raise argparse.ArgumentTypeError(f"expected a number of 0 or more, found {text!r}")
+    return value
 
 
 def note(text: str) -> None:

@@ -136,7 +136,7 @@ def test_a_threshold_must_be_a_fraction(files, capsys, value):
     with pytest.raises(SystemExit) as stop:
         main([*MINING.split(), f"--t-pos={value}"])
     assert stop.value.code == 2
-    assert f"expected a fraction of 0 or more, found '{value}'" in capsys.readouterr().err
+    assert f"expected a number of 0 or more, found '{value}'" in capsys.readouterr().err
 
 
 @pytest.mark.slow
