@@ -77,7 +77,8 @@ def targets(plan, *settings):
 def needed(entry, wildcards):
     """The summaries a run needs: those of its own seed, or of all seeds where it has none itself."""
     needs = [f"{wildcards.setting}/{need}".split("/")[-2:] for need in entry.needs]
-    files = [summaries(setting, RUNS[run], wildcards.get("seed")) for setting, run in needs]
+    needs = [(setting, RUNS[run]) for setting, run in needs if RUNS[run].is_of(setting)]
+    files = [summaries(setting, run, wildcards.get("seed")) for setting, run in needs]
     for setting in filter(None, [wildcards.setting, entry.beside.get(wildcards.setting)]):
         shown = [run for run in runs(setting, PLAIN | PAPER) if run.grid in entry.shows and run is not entry]
         files += [summaries(setting, run, wildcards.get("seed")) for run in shown]

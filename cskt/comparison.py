@@ -37,6 +37,7 @@ NAMES = {
     "meta_cskt_published": "Meta-CSKT, published",
     "meta_cskt_corrected": "Meta-CSKT, corrected",
     "meta_cskt_improved": "Meta-CSKT, improved",
+    "supervised_known": "fully supervised, known species",
     "supervised": "fully supervised",
     "ls": "L_s: labels alone",
     "ls_lu": "+ L_u: student imitates teacher",

@@ -116,7 +116,9 @@ DEFAULTS = {
     # --- training -------------------------------------------------------------------------------------------------
     # the runs of the setting that mining and the methods start from; others for other labels (params/grids/budget.yaml)
     "FROM": {"FEW_SHOT": "few_shot", "MINING": "mining"},
-    "TRAIN_ON": "labeled",  # what 04_few_shot learns: labeled (section FEW_SHOT), or train: all labels (SUPERVISED)
+    # what 04_few_shot learns: labeled (section FEW_SHOT), or (SUPERVISED) train: all labels, or train_known: of these
+    # the species that the few have
+    "TRAIN_ON": "labeled",
     "HUMAN_MODEL": dict(_STEPS),
     "FEW_SHOT": dict(_STEPS),
     "SUPERVISED": {**_STEPS, "STEPS": 1200},  # as many as few-shot training and Meta-CSKT take together
@@ -291,7 +293,7 @@ _CHOICES = {
     "UNSUPERVISED.DERANGEMENT": ("fresh", "fixed"),
     "GENERALIZATION.START": ("human", "random"),
     "GENERALIZATION.SIGMAS": ("ap10k", "coco_order"),
-    "TRAIN_ON": ("labeled", "train"),
+    "TRAIN_ON": ("labeled", "train", "train_known"),
     "CONFUSION.BY": ("family", "species"),
     "METHOD.NAME": ("meta_cskt", "pseudo_label", "uda", "fixmatch", "scarcenet", "mean_teacher"),
     "METHOD.VARIANT": tuple(VARIANTS),

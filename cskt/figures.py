@@ -36,6 +36,7 @@ _SERIES = [
     (PALETTE["sky"], (0, (1, 1)), "P"),
     (PALETTE["grey"], (0, (8, 3)), "X"),
     (PALETTE["black"], (0, (3, 1, 1, 1)), "*"),
+    (PALETTE["green"], (0, (1, 1)), "<"),
 ]
 # the same in every figure: run -> its place in _SERIES
 _RUNS = {
@@ -47,6 +48,7 @@ _RUNS = {
     "meta_cskt_corrected": 0,
     "meta_cskt_improved": 7,
     "supervised": 2,
+    "supervised_known": 8,
 }
 _CATEGORIES = {
     "positive": ("positive", PALETTE["blue"], ""),

@@ -4,7 +4,7 @@ fixmatch:                      # name of the run: outputs/<setting>/fixmatch/see
   notebook: 06_meta_cskt       # of notebooks/
   set: {METHOD.NAME: fixmatch} # overrides of the params file; {setting} and {seed} stand for those of the run
   needs: [few_shot, mining]    # runs whose outputs it reads: of its own seed, or of all seeds where it has none;
-                               # SETTING/RUN is a run of another setting
+                               # SETTING/RUN is a run of another setting; one that the setting has not is no need
   per_seed: true               # false: one run for all seeds
   seeds: 1                     # at most so many seeds; without this, as many as the call asks for
   settings: [zoo]              # the settings that have this run; without this, all

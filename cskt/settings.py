@@ -102,9 +102,10 @@ class Setting:
         """Faces of a role.
 
         Args:
-            role: "train" (all labels, without validation and test images), "labeled" (the few), "unlabeled" (without
-                landmarks; without validation and test images unless DATA.TRANSDUCTIVE), "val", "test", "human_train"
-                or "human_test". Of the animals those of DATA.SPECIES, or of DATA.UNLABELED_SPECIES.
+            role: "train" (all labels, without validation and test images), "train_known" (of these, the species that
+                the few have), "labeled" (the few), "unlabeled" (without landmarks; without validation and test images
+                unless DATA.TRANSDUCTIVE), "val", "test", "human_train" or "human_test". Of the animals those of
+                DATA.SPECIES, or of DATA.UNLABELED_SPECIES.
 
         Returns:
             The faces; `problems` says what was left out, and why.
@@ -117,6 +118,9 @@ class Setting:
             faces = self._animals(d[role.upper()], role)
         elif role == "train":
             faces = self._animals(d.TRAIN, role).without(self._held_out, "validation or test image")
+        elif role == "train_known":
+            known = sorted(set(self.annotations("labeled").table["species"]))
+            return _of_species(self.annotations("train"), known, "DATA.LABELED")
         elif role == "unlabeled":
             faces = self._unlabeled()
             return _of_species(faces, d.UNLABELED_SPECIES, "DATA.UNLABELED_SPECIES")

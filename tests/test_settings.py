@@ -92,6 +92,17 @@ def test_roles_are_their_lists_without_validation_and_test_images(setting):
     assert numbers(setting().annotations("human_train")) == [0, 1, 2]
 
 
+def test_all_labels_of_known_species_are_of_those_that_the_few_have(setting, root):
+    for ending in ("png", "pts"):
+        (root / "images" / f"cat_3.{ending}").rename(root / "images" / f"dog_3.{ending}")
+    for file in (root / "bbox.csv", *root.glob("splits/*.txt")):
+        file.write_text(file.read_text().replace("cat_3", "dog_3"))
+    assert len(setting().annotations("train")) == 5
+    known = setting().annotations("train_known")
+    assert numbers(known) == [0, 1, 2, 4]
+    assert known.problems.set_index("image")["problem"]["dog_3.png"] == "of a species that DATA.LABELED does not name"
+
+
 def test_what_is_taken_out_is_reported(setting):
     for role, expected in (("train", [5]), ("unlabeled", [5, 6, 7])):
         problems = setting().annotations(role).problems
