@@ -112,9 +112,11 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
 
 def as_rgb(picture: Image.Image) -> Image.Image:
     """An opened picture as `read_image` decodes it; raises whatever Pillow's decoders raise for a damaged file."""
-    upright = ImageOps.exif_transpose(picture)
+    picture.load()
+    # Pillow copies the pixels where there is nothing to turn or to convert, too
+    upright = picture if picture.getexif().get(_EXIF_ORIENTATION, 1) == 1 else ImageOps.exif_transpose(picture)
     if not upright.mode.startswith(("I", "F")):
-        return upright.convert("RGB")
+        return upright if upright.mode == "RGB" else upright.convert("RGB")
     # Pillow's own conversion of more than 8 bits makes everything above 255 white
     if upright.mode == "F" or (upright.mode == "I" and picture.format not in ("PNG", "PPM")):
         raise ValueError("its pixels have 32 bits, of which nothing says what is white: save it with 8 or 16")
