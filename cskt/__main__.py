@@ -9,7 +9,7 @@ import textwrap
 from contextlib import suppress
 
 from cskt import own_commands
-from cskt.errors import DataError
+from cskt.errors import DataError, some
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -87,10 +87,7 @@ def mean_shape(args: argparse.Namespace) -> None:
     if both:
         _note(f"{both:,} of the {len(test):,} test images are also fitted on")
 
-    never = np.isnan(fit.landmarks).all(axis=(0, 2)) & ~np.isnan(test.landmarks).all(axis=(0, 2))
-    if never.any():
-        names = ", ".join(np.array(fit.scheme.landmarks)[never])
-        raise DataError(f"{args.fit}: no image of this list has the landmarks {names}, which the test images have")
+    _refuse_unseen(fit, test, args.fit)
     for verb, path, faces in (("fitted", args.fit, fit), ("tested", args.test, test)):
         print(f"{verb} on {len(faces):,} of {len(read_list(path).line_of):,} listed images")
     for statistic in ("mean", "median"):
@@ -100,13 +97,22 @@ def mean_shape(args: argparse.Namespace) -> None:
         print(f"{statistic} shape in the box: NME {100 * np.nanmean(errors):.2f} %")
 
 
+def _refuse_unseen(fit, test, where: str) -> None:
+    """Raise where annotated faces to be scored have a landmark that none has to which a shape is fitted."""
+    import numpy as np
+
+    never = np.isnan(fit.landmarks).all(axis=(0, 2)) & ~np.isnan(test.landmarks).all(axis=(0, 2))
+    if never.any():
+        names = ", ".join(np.array(fit.scheme.landmarks)[never])
+        raise DataError(f"{where}: none of these images has the landmarks {names}, which the test images have")
+
+
 def evaluate(args: argparse.Namespace) -> int:
     """Score a checkpoint on annotated images and print the errors beside those of the mean shape."""
     from cskt import config, files
     from cskt.consensus import predict_consensus
     from cskt.data.annotations import read_coco
     from cskt.data.datasets import unlabeled_set
-    from cskt.landmarks import SCHEMES
     from cskt.metrics import nme
     from cskt.models import checkpoints
     from cskt.predict import predict, score, summarize
@@ -117,12 +123,18 @@ def evaluate(args: argparse.Namespace) -> int:
     files.check_output(args.out, (".csv",))
     cfg = config.load(args.config, config.parse_overrides(args.set))
     setting = Setting(cfg)
-    net = checkpoints.load(args.checkpoint).to(setting.device)
-    truth = read_coco(args.annotations, args.images, scheme=SCHEMES[net.spec["scheme"]])
+    net = checkpoints.load(args.checkpoint, setting.scheme).to(setting.device)
+    if net.spec["scheme"] != setting.scheme.name:
+        raise DataError(
+            f"{args.checkpoint}: finds the landmarks of {net.spec['scheme']}, and {args.config} is of "
+            f"{setting.scheme.name}: give the params file of the setting it was trained in"
+        )
+    truth = read_coco(args.annotations, args.images, scheme=setting.scheme)
     files.refuse_overwriting([args.out], truth.table["path"])
     if len(truth.problems):
         _note(f"{args.annotations}: {truth.summary()}")
     labeled = setting.annotations("labeled")
+    _refuse_unseen(labeled, truth, f"the labeled images of {cfg.SETTING}")
     shape = fit_shape(labeled.landmarks, labeled.boxes)
 
     with tempfile.TemporaryDirectory() as cache:
@@ -141,7 +153,8 @@ def evaluate(args: argparse.Namespace) -> int:
     files.write_csv(args.out, scores)
 
     found, line = summarize(scores), summarize(scores.assign(nme=scores["nme_mean_shape"]))
-    print(f"images      {found['images']:,} of {len(truth):,}")
+    excluded = int((truth.problems["action"] == "excluded").sum())
+    print(f"images      {found['images']:,} of {len(truth) + excluded:,}")
     print(f"NME         {found['nme']:.2%}   95 % interval {found['nme_low']:.2%} to {found['nme_high']:.2%}")
     print(f"FR@0.08     {found['fr08']:.2%}")
     print(f"FR@0.10     {found['fr10']:.2%}")
@@ -151,7 +164,7 @@ def evaluate(args: argparse.Namespace) -> int:
     unreadable = sorted(set(truth.table["image"]) - set(scores["image"]))
     for name in unreadable:
         _note(f"{name}: cannot be read as a picture")
-    return 1 if unreadable or (truth.problems["action"] == "excluded").any() else 0
+    return 1 if unreadable or excluded else 0
 
 
 def predict(args: argparse.Namespace) -> int:
@@ -160,7 +173,8 @@ def predict(args: argparse.Namespace) -> int:
     from cskt.consensus import predict_consensus
     from cskt.data.datasets import unlabeled_set, unreadable_images
     from cskt.data.exports import write_predictions
-    from cskt.data.folder import read_folder
+    from cskt.data.folder import Pictures, boxes_of_no_picture, read_folder
+    from cskt.data.schemes import named_scheme
     from cskt.drawing import draw_landmarks, drawings
     from cskt.export import open_net
     from cskt.landmarks import SCHEMES
@@ -172,7 +186,8 @@ def predict(args: argparse.Namespace) -> int:
     files.refuse_overwriting([args.out, args.coco, args.deeplabcut], read)
     kinds = ((args.out, (".csv", ".json")), (args.coco, (".json",)), (args.deeplabcut, (".csv",)))
     outputs = [path for path, endings in kinds if path is not None and files.check_output(path, endings)]
-    net = open_net(args.checkpoint).to(pick_device(args.device))
+    scheme = named_scheme(args.scheme, "--scheme") if args.scheme else None
+    net = open_net(args.checkpoint, scheme).to(pick_device(args.device))
     if args.quick and isinstance(net, LandmarkNet):
         net = folded(net)
     faces = read_folder(args.images, SCHEMES[net.spec["scheme"]], boxes=args.boxes, deep=args.deep)
@@ -184,6 +199,8 @@ def predict(args: argparse.Namespace) -> int:
     files.refuse_overwriting(outputs, [*read, *pictures])
     if args.boxes is None:
         _note("no --boxes: each whole picture is taken as the face box, which suits pictures cropped to a face")
+    elif strange := boxes_of_no_picture(args.boxes, Pictures(args.images, args.deep)):
+        _note(f"{args.boxes}: {len(strange):,} boxes are of no picture in {args.images}: {some(strange)}")
     with tempfile.TemporaryDirectory() as cache:
         crops = unlabeled_set(faces, net.size, 1.0, cache, reduced=args.quick)
         unreadable = unreadable_images(cache)
@@ -204,12 +221,14 @@ def export(args: argparse.Namespace) -> None:
     from pathlib import Path
 
     from cskt import files
+    from cskt.data.schemes import named_scheme
     from cskt.export import export as write
     from cskt.models import checkpoints
 
     # OpenVINO puts the weights into a file of their own
     files.refuse_overwriting([args.out, f"{args.out}.json", Path(args.out).with_suffix(".bin")], [args.checkpoint])
-    write(checkpoints.load(args.checkpoint), args.out)
+    scheme = named_scheme(args.scheme, "--scheme") if args.scheme else None
+    write(checkpoints.load(args.checkpoint, scheme), args.out)
     print(f"written {args.out} and {args.out}.json: images from 0 to 1 in, heatmaps out")
 
 
@@ -326,7 +345,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     command = _add(commands, evaluate, example)
     command.add_argument("--config", required=True, metavar="YAML", help="the setting, for the mean shape's labels")
-    command.add_argument("--checkpoint", required=True, metavar="PT", help="a network that cskt saved")
+    command.add_argument("--checkpoint", required=True, metavar="PT", help=f"a network that cskt saved, {ORIGINAL}")
     command.add_argument("--annotations", required=True, metavar="JSON", help="COCO keypoints")
     command.add_argument("--images", required=True, metavar="DIR", help="folder of the pictures")
     command.add_argument("--out", required=True, metavar="CSV", help="one row per image")
@@ -340,6 +359,7 @@ def _parser() -> argparse.ArgumentParser:
     example = "python -m cskt predict --checkpoint checkpoint.pt --images pictures --out predictions.csv --draw drawn"
     command = _add(commands, predict, example)
     command.add_argument("--checkpoint", required=True, metavar="PT", help="a network that cskt saved or exported")
+    command.add_argument("--scheme", **SCHEME)
     command.add_argument("--images", required=True, metavar="DIR", help="folder of pictures, or one picture")
     command.add_argument("--boxes", metavar="CSV", help="face boxes: columns img, x, y, w, h in image pixels")
     command.add_argument("--deep", action="store_true", help="also the pictures in the folders below")
@@ -353,6 +373,7 @@ def _parser() -> argparse.ArgumentParser:
 
     command = _add(commands, export, "python -m cskt export --checkpoint checkpoint.pt --out detector.onnx")
     command.add_argument("--checkpoint", required=True, metavar="PT", help="a network that cskt saved")
+    command.add_argument("--scheme", **SCHEME)
     command.add_argument("--out", required=True, metavar="FILE", help="ends in .onnx, or .xml for OpenVINO")
 
     example = (
@@ -400,6 +421,8 @@ def _add(commands: argparse._SubParsersAction, run, example: str) -> argparse.Ar
     return command
 
 
+ORIGINAL = "or one of the original project (.pth, .pth.tar)"
+SCHEME = {"metavar": "NAME", "help": f"landmarks of a network that is {ORIGINAL[3:]}: animalweb9, ..."}
 SIX_VIEWS = {"action": "store_true", "help": "turned and mirrored too: six times as long, errs about a tenth less"}
 
 # the overview's order; a command of no group stands under the last one

@@ -15,7 +15,7 @@ from torch import nn
 
 from cskt.errors import DataError
 from cskt.files import atomic_path, write_json
-from cskt.landmarks import SCHEMES
+from cskt.landmarks import SCHEMES, Scheme
 from cskt.models import LandmarkNet, checkpoints
 from cskt.models.inference import folded
 
@@ -90,9 +90,9 @@ class Exported(nn.Module):
         return torch.from_numpy(self._run(images.contiguous().numpy()).copy())
 
 
-def open_net(path: str | Path) -> "LandmarkNet | Exported":
-    """A network for prediction: a checkpoint of ours, or an exported file."""
-    return Exported(path) if Path(path).suffix in SUFFIXES else checkpoints.load(path)
+def open_net(path: str | Path, scheme: Scheme | None = None) -> "LandmarkNet | Exported":
+    """A network for prediction: an exported file, or a checkpoint; see `checkpoints.load`."""
+    return Exported(path) if Path(path).suffix in SUFFIXES else checkpoints.load(path, scheme)
 
 
 def _read_about(about: Path) -> dict[str, Any]:

@@ -20,12 +20,12 @@ from cskt.data.bodies import write_bodies
 from cskt.data.datasets import LabeledSet, UnlabeledSet, labeled_set, unlabeled_set
 from cskt.data.horse import read_horse
 from cskt.data.reading import read_list
-from cskt.data.schemes import read_scheme
+from cskt.data.schemes import named_scheme
 from cskt.data.table import concatenate
 from cskt.data.zoo import write_zoo
 from cskt.errors import ConfigError, DataError
 from cskt.heatmaps import CODECS, Codec
-from cskt.landmarks import SCHEMES, Scheme, SharedLandmarks, shared_landmarks
+from cskt.landmarks import Scheme, SharedLandmarks, shared_landmarks
 from cskt.methods import fixmatch, mean_teacher, meta_cskt, pseudo_label, scarcenet, uda
 from cskt.methods.distillation import Distillation
 from cskt.methods.fixmatch import FixMatch
@@ -79,12 +79,12 @@ class Setting:
     @property
     def scheme(self) -> Scheme:
         """The animals' landmark scheme."""
-        return _scheme(self.cfg.DATA.SCHEME, "DATA.SCHEME", config.resolve(self.cfg.DATA.ROOT))
+        return named_scheme(self.cfg.DATA.SCHEME, "DATA.SCHEME", config.resolve(self.cfg.DATA.ROOT))
 
     @property
     def human_scheme(self) -> Scheme:
         """What the human model predicts."""
-        return _scheme(self.cfg.HUMAN.SCHEME, "HUMAN.SCHEME")
+        return named_scheme(self.cfg.HUMAN.SCHEME, "HUMAN.SCHEME", config.PROJECT)
 
     @property
     def shared(self) -> SharedLandmarks:
@@ -177,10 +177,11 @@ class Setting:
     def _human(self, split: str) -> Annotations:
         h = self.cfg.HUMAN
         roots = h.ROOTS if split == "train" else h.ROOTS[:1]
+        pts = named_scheme(h.PTS, "HUMAN.PTS", config.PROJECT)
         parts = [
             read_animalweb(
                 _existing(config.resolve(root), "HUMAN.ROOTS"), h.TRAIN if split == "train" else h.TEST,
-                images=h.IMAGES, boxes=h.BOXES, scheme=_scheme(h.PTS, "HUMAN.PTS"), split=split, species="human",
+                images=h.IMAGES, boxes=h.BOXES, scheme=pts, split=split, species="human",
             )
             for root in roots
         ]  # fmt: skip
@@ -253,13 +254,7 @@ class Setting:
         path = config.resolve(given) if given else Path(trained)
         if not path.is_file() and self.cfg.HUMAN.MISSING == "ignore":
             return self.new_net(self.human_scheme)
-        return self.load(path, self.human_scheme) if given else checkpoints.load(path)
-
-    def load(self, path: str | Path, scheme: Scheme) -> LandmarkNet:
-        """A checkpoint of ours (`.pt`), or else of the original project."""
-        if Path(path).suffix == ".pt":
-            return checkpoints.load(path)
-        return checkpoints.load_original(path, scheme.name, len(scheme.landmarks), self.cfg.INPUT.SIZE)
+        return checkpoints.load(path, self.human_scheme, self.cfg.INPUT.SIZE)
 
     def animal_net(self, human: LandmarkNet) -> LandmarkNet:
         """A network for the animals' landmarks that starts from the human model, and keeps the stages that it kept."""
@@ -357,15 +352,6 @@ def _one_after_the_other(first: dict, second: dict) -> dict:
         return first["rate"](step) if step < start else second["rate"](step - start)
 
     return {**first, "steps": start + second["steps"], "rate": rate}
-
-
-def _scheme(name: str, key: str, folder: Path = config.PROJECT) -> Scheme:
-    """A scheme of a name, or of a YAML file (relative to `folder`)."""
-    if name.endswith((".yaml", ".yml")):
-        return read_scheme(folder / name)
-    if name not in SCHEMES:
-        raise ConfigError(f"{key}: no landmark scheme {name!r}; there are {', '.join(SCHEMES)}, or name a YAML file")
-    return SCHEMES[name]
 
 
 def _of_species(faces: Annotations, species: list[str], key: str) -> Annotations:

@@ -504,8 +504,8 @@ _JSON = [
     ),
 ]
 _COCO_ONLY = [
-    ("keypoints missing", without("annotations", "keypoints"), "error", r"annotations\[0\]: expected 'keypoints'"),
-    ("box missing", without("annotations", "bbox"), "error", r"annotations\[0\]: expected 'bbox' to be 4 numbers"),
+    ("keypoints missing", face(keypoints=None), "excluded", "it has no 'keypoints'"),
+    ("box missing", face(bbox=[]), "excluded", "it has no 'bbox'"),
     ("NaN box", face(bbox=[1, 2, np.nan, 4]), "excluded", "box without a size"),
     ("negative box", face(bbox=[1, 2, -3, 4]), "excluded", "box without a size"),
     ("huge box", face(bbox=[1, 2, 1e300, 1e300]), "excluded", "larger than any face"),

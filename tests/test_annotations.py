@@ -377,6 +377,47 @@ def test_coco_exclusions_are_reported(read, tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"bbox": None}, "it has no 'bbox'"),
+        ({"keypoints": []}, "it has no 'keypoints'"),
+        ({"keypoints": [], "bbox": None, "iscrowd": 1}, "crowd annotation"),
+    ],
+)
+def test_coco_an_annotation_that_lacks_something_costs_no_other(read, changes, problem):
+    faces = read(entry("annotations", 0, **changes))
+    assert faces.table["image"].tolist() == ["two.jpg#12", "one.jpg"]
+    assert problems(faces) == [("two.jpg#11", problem, "excluded")]
+
+
+def test_coco_pictures_of_another_size_than_annotated_are_left_out(read, tmp_path):
+    content = coco()
+    content["images"][1] |= {"width": 80, "height": 60}
+    faces = read(content)
+    assert faces.table["image"].tolist() == ["two.jpg#11", "two.jpg#12"]
+    assert problems(faces) == [("one.jpg", "the picture is 40 x 30, by coco.json 80 x 60", "excluded")]
+    # turned by EXIF, and annotated as it is stored
+    turned = Image.open(tmp_path / "images" / "one.jpg")
+    exif = turned.getexif()
+    exif[0x0112] = 6
+    turned.save(tmp_path / "images" / "one.jpg", exif=exif)
+    assert problems(read(coco())) == [("one.jpg", "the picture is 30 x 40, by coco.json 40 x 30", "excluded")]
+
+
+def test_coco_of_other_programs(read):
+    """Ids as pandas writes them, no sizes, and a category that nothing is annotated of."""
+    content = coco()
+    content["categories"].append({"id": 8, "name": "person", "keypoints": ["nose"]})
+    for image in content["images"]:
+        image |= {"id": float(image["id"]), "width": None, "height": None}
+    content["annotations"][0] |= {"image_id": 1.0, "category_id": 7.0, "id": 11.0}
+    for scheme in (None, SCHEMES["animalpose5"]):
+        faces = read(content, scheme=scheme)
+        assert faces.table["image"].tolist() == ["two.jpg#11", "two.jpg#12", "one.jpg"]
+        assert faces.table.equals(read(coco()).table)
+
+
 def entry(key, index, **changes):
     content = coco()
     content[key][index] |= changes
@@ -394,7 +435,7 @@ def entry(key, index, **changes):
         (coco(annotations=[]), "expected 'annotations' to be a list of objects, not empty"),
         (coco(categories=["cat"]), "expected 'categories' to be a list of objects"),
         (entry("images", 1, id=1), "images[1]: 'id' occurs twice: 1"),
-        (entry("images", 1, id=[2]), "images[1]: 'id' is missing or is neither a number nor text: [2]"),
+        (entry("images", 1, id=[2]), "images[1]: 'id' is missing or is neither a whole number nor text: [2]"),
         (entry("images", 1, file_name=5), "images[1]: expected 'file_name' as str, found 5"),
         (entry("images", 1, file_name="../one.jpg"), "images[1]: image name '../one.jpg' leads out"),
         (entry("images", 1, file_name="two.jpg"), "2 entries of 'images' have the file_name 'two.jpg'"),
@@ -404,7 +445,7 @@ def entry(key, index, **changes):
         (entry("annotations", 2, image_id=9), "annotations[2]: unknown image_id 9"),
         (entry("annotations", 2, image_id=[1]), "annotations[2]: unknown image_id [1]"),
         (entry("annotations", 2, category_id=None), "annotations[2]: unknown category_id None"),
-        (entry("annotations", 2, bbox=None), "annotations[2]: expected 'bbox' to be 4 numbers, found None"),
+        (entry("annotations", 2, bbox="all"), "annotations[2]: expected 'bbox' to be 4 numbers, found 'all'"),
         (entry("annotations", 2, bbox=[1, 2, 3]), "annotations[2]: expected 'bbox' to be 4 numbers, found a list of 3"),
         (entry("annotations", 2, bbox=[1, 2, 3, [4]]), "expected 'bbox' to be 4 numbers"),
         (entry("annotations", 2, bbox=[1, 2, 3, "4"]), "expected 'bbox' to be 4 numbers"),

@@ -14,6 +14,7 @@ from cskt.files import fingerprint
 from cskt.landmarks import SCHEMES, shared_landmarks
 from cskt.models import NETWORKS, LandmarkNet, checkpoints
 from cskt.models.unet import UNet
+from cskt.models.untrusted import read_plain
 
 
 @pytest.fixture(autouse=True)
@@ -186,6 +187,18 @@ def test_the_student_is_taken_where_a_file_holds_both(tmp_path, original):
     torch.save({"teacher_state_dict": teacher, "student_state_dict": original.state_dict()}, path)
     loaded = checkpoints.load_original(path, "animalweb9", 9, size=64)
     assert loaded.net.head[3].weight.equal(original.head[3].weight)
+
+
+@pytest.mark.parametrize("number", [np.float64(5.6), np.float32(0.1), np.int64(3)])
+@pytest.mark.parametrize("core", ["core", "_core"])
+def test_single_numbers_of_numpy_are_read(tmp_path, number, core):
+    """A training that keeps its best error writes one, and which numpy it had shows in the file."""
+    path = tmp_path / "best.pth.tar"
+    torch.save({"best_top1": number, "weight": torch.ones(2)}, path, _use_new_zipfile_serialization=False)
+    content = path.read_bytes()
+    assert b"numpy._core.multiarray" in content
+    path.write_bytes(content.replace(b"numpy._core.multiarray", f"numpy.{core}.multiarray".encode()))
+    assert read_plain(path)["best_top1"] == number
 
 
 def test_older_files_without_batch_counters_load(tmp_path, original):

@@ -97,6 +97,67 @@ def test_evaluate_tells_what_it_left_out_and_ends_with_status_1(tmp_path, checkp
     assert not (tmp_path / "scores.csv").exists()
 
 
+def test_evaluate_takes_the_network_of_its_setting_alone(tmp_path, pictures, setting, capsys):
+    other = tmp_path / "other.pt"
+    checkpoints.save(other, LandmarkNet("unet_small", "horse5", 5, 64, "softmax"))
+    assert evaluate_of(other, pictures, setting, tmp_path) == 2
+    assert "other.pt: finds the landmarks of horse5, and " in (told := capsys.readouterr().err)
+    assert "is of animalpose5: give the params file of the setting it was trained in" in told
+
+
+def test_evaluate_needs_a_mean_shape_of_all_landmarks(tmp_path, checkpoint, pictures, setting, capsys):
+    params, file = setting
+    without = json.loads(file.read_text())
+    for face in without["annotations"]:
+        face["keypoints"][9:] = [0] * 6
+    (tmp_path / "few.json").write_text(json.dumps(without))
+    params.write_text(params.read_text().replace("faces.json", "few.json"))
+    assert evaluate_of(checkpoint, pictures, setting, tmp_path) == 2
+    told = capsys.readouterr().err
+    assert "the labeled images of tiny: none of these images has the landmarks left_ear, right_ear" in told
+
+
+def test_evaluate_leaves_out_pictures_of_another_size_than_annotated(tmp_path, checkpoint, pictures, setting, capsys):
+    (tmp_path / "list.txt").write_text("cat_0.png\ncat_2.png\n")
+    Image.open(pictures / "cat_1.png").resize((56, 42)).save(pictures / "cat_1.png")
+    assert evaluate_of(checkpoint, pictures, setting, tmp_path) == 1
+    told = capsys.readouterr()
+    assert "images      2 of 3" in told.out
+    assert "the picture is 56 x 42, by faces.json 80 x 60" in told.err
+
+
+def evaluate_of(checkpoint, pictures, setting, tmp_path):
+    given = {"--config": setting[0], "--checkpoint": checkpoint, "--annotations": setting[1], "--images": pictures,
+             "--out": tmp_path / "scores.csv"}  # fmt: skip
+    return main(["evaluate", *(str(part) for pair in given.items() for part in pair)])
+
+
+@pytest.mark.slow
+def test_networks_of_the_original_project_are_evaluated_and_predict(tmp_path, pictures, setting, capsys):
+    """As its training wrote them: the student beside single numbers of numpy."""
+    torch.manual_seed(0)
+    net = LandmarkNet("hrnet_w18", "animalpose5", 5, 256, "linear").net
+    student = {f"module.{key.removeprefix('backbone.')}": value for key, value in net.state_dict().items()}
+    original = tmp_path / "best.pth.tar"
+    torch.save({"step": 500, "best_top1": np.float64(5.6), "student_state_dict": student}, original)
+    assert evaluate_of(original, pictures, setting, tmp_path) == 0
+    command = ["predict", "--checkpoint", str(original), "--images", str(pictures), "--out", str(tmp_path / "p.csv")]
+    assert main(command) == 2
+    assert "say which landmarks it finds: --scheme" in capsys.readouterr().err
+    assert main([*command, "--scheme", "animalpose5"]) == 0
+    assert len(pd.read_csv(tmp_path / "p.csv")) == 3
+
+
+def test_predict_tells_of_boxes_of_no_picture(tmp_path, checkpoint, pictures, capsys):
+    names = [f"cat_{k}.png" for k in range(3)]
+    table = pd.DataFrame({"img": [*names, "gone.png"], "x": 10, "y": 0, "w": 60, "h": 50})
+    table.to_csv(tmp_path / "boxes.csv", index=False)
+    given = {"--checkpoint": checkpoint, "--images": pictures, "--boxes": tmp_path / "boxes.csv",
+             "--out": tmp_path / "p.csv"}  # fmt: skip
+    assert main(["predict", *(str(part) for pair in given.items() for part in pair)]) == 0
+    assert f"boxes.csv: 1 boxes are of no picture in {pictures}: 'gone.png'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("views", [[], ["--six-views"]])
 def test_evaluate_agrees_with_predict(tmp_path, checkpoint, pictures, setting, views):
     params, file = setting

@@ -114,6 +114,24 @@ def test_mining_counts_of_40_labels(released, list_name, negatives, positives, s
     }
 
 
+@pytest.mark.parametrize(
+    ("human", "flip", "list_name", "t_pos", "counts"),
+    [
+        ("human_80", "flip_80", None, 0.05, (2058, 7630, 12762)),
+        ("japanese_human", "japanese_flip", "primate", 0.0, (112, 0, 3310)),
+    ],
+)
+def test_mining_counts_of_80_labels_and_of_macaques(released, human, flip, list_name, t_pos, counts):
+    files = [released / "shifts" / f"{name}.csv" for name in (human, flip)]
+    for file in files:
+        if not file.is_file():
+            pytest.skip(f"this table is not here: {file}")
+    images = None if list_name is None else read_list(released / "lists" / f"{list_name}.txt").line_of
+    table = read_disagreements(*files, images)
+    categories = categorize(table["human_disagreement"], table["flip_disagreement"], t_pos=t_pos, t_neg=0.2)
+    assert tuple(count_categories(categories)[name] for name in ("hard_negative", "positive", "semi_hard")) == counts
+
+
 def test_mining_counts_at_other_thresholds(released):
     table = read_disagreements(released / "shifts" / "40_human.csv", released / "shifts" / "40_flip.csv")
     human, flip = table["human_disagreement"], table["flip_disagreement"]

@@ -103,10 +103,7 @@ def load_human(cfg: CfgNode) -> LandmarkNet | None:
     path = cfg.HUMAN.CHECKPOINT
     if path == NO_MODEL:
         return None
-    if Path(path).suffix == ".pt":
-        return checkpoints.load(config.resolve(path))
-    setting = Setting(cfg)
-    return setting.load(config.resolve(path), setting.human_scheme)
+    return checkpoints.load(config.resolve(path), Setting(cfg).human_scheme, cfg.INPUT.SIZE)
 
 
 def start_net(setting: Setting, human: LandmarkNet | None) -> LandmarkNet:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cskt.data.labelfile import Face, LabelFile
+from cskt.data.pictures import picture_size
 from cskt.data.reading import check_image_name, check_printable, is_file, read_list, read_text
 from cskt.data.schemes import propose_flip_pairs
 from cskt.data.table import Annotations, ProblemLog, annotations, box_problem
@@ -32,12 +33,14 @@ def read_coco(
     """Read COCO keypoints; the category is the species, and its supercategory the family if it ends in "idae".
 
     A row is named by its image's file name, or "file name#annotation id" where the image has several annotations.
+    What has no box or no keypoints, is marked as a crowd, or lies in a picture of another width or height than the
+    file says (smaller, or turned), is excluded and reported.
 
     Args:
         annotations_json: file with images, annotations and categories.
         images_dir: folder of the images.
         scheme: the landmarks; if None, `categories[].keypoints`. Keypoints of the same names in another order are
-            put into the scheme's order.
+            put into the scheme's order. Categories of which nothing is annotated may have others.
         list_file: file names (or row names) to keep, one a line; if None, all.
         split: what to write into the column of that name.
         labels: if False, keypoints are not looked at and the table has no landmark columns.
@@ -51,8 +54,10 @@ def read_coco(
     categories = _by_id(file, content, "categories")
     images = _by_id(file, content, "images")
     _by_id(file, content, "annotations")
-    scheme = scheme or _scheme(file, content["categories"], labels)
-    orders = {key: _order(file, category, scheme) for key, category in categories.items()} if labels else {}
+    annotated = {_id(entry.get("category_id")) for entry in content["annotations"]}
+    annotated = {key: category for key, category in categories.items() if key in annotated}
+    scheme = scheme or _scheme(file, list(annotated.values() or categories.values()), labels)
+    orders = {key: _order(file, category, scheme) for key, category in annotated.items()} if labels else {}
     for index, image in enumerate(content["images"]):
         check_image_name(_field(image, "file_name", str, f"{file}: images[{index}]"), f"{file}: images[{index}]")
     _refuse_repeated_files(file, content["images"])
@@ -70,20 +75,27 @@ def read_coco(
         image = _lookup(images, entry, "image_id", where)
         category = _lookup(categories, entry, "category_id", where)
         file_name = image["file_name"]
-        name = file_name if faces[image["id"]] == 1 else f"{file_name}#{entry['id']}"
+        name = file_name if faces[_id(image["id"])] == 1 else f"{file_name}#{_id(entry['id'])}"
         if file_name not in wanted and name not in wanted:
             continue
         seen |= {file_name, name}
-        box = _vector(entry, "bbox", 4, where)
-        points = _keypoints(entry, orders[category["id"]], where) if labels else None
-        size = _size(image, f"{file}: image {image['id']!r}")
-        path = folder / file_name
+        needed = ("bbox", "keypoints") if labels else ("bbox",)
         if entry.get("iscrowd"):
             problems.exclude(name, where, "crowd annotation")
-        elif problem := box_problem(tuple(box), size):
+            continue
+        if absent := [key for key in needed if entry.get(key) in (None, [])]:
+            problems.exclude(name, where, f"it has no {absent[0]!r}")
+            continue
+        box = _vector(entry, "bbox", 4, where)
+        points = _keypoints(entry, orders[_id(category["id"])], where) if labels else None
+        size = _size(image, f"{file}: image {image['id']!r}")
+        path = folder / file_name
+        if problem := box_problem(tuple(box), size):
             problems.exclude(name, where, problem)
         elif not is_file(path):
             problems.exclude(name, path, "image file is missing")
+        elif size and (real := picture_size(path)) and real != tuple(size):
+            problems.exclude(name, path, f"the picture is {real[0]} x {real[1]}, by {file.name} {size[0]} x {size[1]}")
         else:
             species = _field(category, "name", str, f"{file}: category {category['id']!r}")
             rows.append((name, str(path), species, _family(category), split, *box))
@@ -188,6 +200,9 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _id(value: Any) -> Any:
+    # pandas writes 7.0 where one number of a column is missing
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     # a list or an object would not do as a key of a dictionary; None is never a valid id
     return value if isinstance(value, int | str) and not isinstance(value, bool) else None
 
@@ -197,7 +212,7 @@ def _by_id(file: Path, content: dict[str, Any], key: str) -> dict[int | str, dic
     for index, entry in enumerate(content[key]):
         number = _id(entry.get("id"))
         if number is None or number in found:
-            problem = "occurs twice" if number in found else "is missing or is neither a number nor text"
+            problem = "occurs twice" if number in found else "is missing or is neither a whole number nor text"
             raise DataError(f"{file}: {key}[{index}]: 'id' {problem}: {entry.get('id')!r}")
         found[number] = entry
     return found
@@ -239,7 +254,7 @@ def _keypoints(entry: dict, order: list[int], where: str) -> np.ndarray:
 
 
 def _size(image: dict, where: str) -> tuple[float, float] | None:
-    if "width" not in image and "height" not in image:
+    if image.get("width") is None and image.get("height") is None:
         return None
     width, height = (_field(image, key, int | float, where) for key in ("width", "height"))
     if not (width > 0 and height > 0):

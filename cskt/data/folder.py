@@ -155,3 +155,8 @@ def read_boxes(path: str | Path, pictures) -> dict[str, tuple[float, float, floa
         if name is not None:
             boxes[name] = tuple(float(column[row]) for column in columns)
     return boxes
+
+
+def boxes_of_no_picture(path: str | Path, pictures: Pictures) -> list[str]:
+    """The pictures that a file of boxes (`read_boxes`) names and that are not there."""
+    return [name for name in rows_by_name(read_csv(path, ("img|image",)), "img") if pictures.find(name)[0] is None]

@@ -26,7 +26,7 @@ import yaml
 
 from cskt.config import parse_yaml
 from cskt.data.reading import check_printable, read_text
-from cskt.errors import DataError
+from cskt.errors import ConfigError, DataError
 from cskt.files import write_text
 from cskt.landmarks import SCHEMES, Scheme, register
 
@@ -157,6 +157,25 @@ def scheme_of(names: Sequence[str], landmarks: np.ndarray) -> Scheme:
     content = repr((tuple(names), pairs, sorted(parts.items())))
     name = f"own{len(names)}_{hashlib.sha256(content.encode()).hexdigest()[:6]}"
     return register(Scheme(name, tuple(names), pairs, parts))
+
+
+def named_scheme(name: str, key: str, folder: str | Path = "") -> Scheme:
+    """A scheme of a name, or of a YAML file.
+
+    Args:
+        name: one of `cskt.landmarks.SCHEMES`, or a file that ends in .yaml or .yml.
+        key: what asked for it, for the message.
+        folder: where the file's path begins.
+
+    Raises:
+        ConfigError: there is no such scheme.
+        DataError: as `read_scheme`.
+    """
+    if name.endswith((".yaml", ".yml")):
+        return read_scheme(Path(folder) / name)
+    if name not in SCHEMES:
+        raise ConfigError(f"{key}: no landmark scheme {name!r}; there are {', '.join(SCHEMES)}, or name a YAML file")
+    return SCHEMES[name]
 
 
 def read_scheme(path: str | Path) -> Scheme:

@@ -50,17 +50,24 @@ def save_plain(path: str | Path, content: dict[str, Any]) -> None:
             raise
 
 
-def load(path: str | Path) -> LandmarkNet:
+def load(path: str | Path, scheme: Scheme | None = None, size: int = 256) -> LandmarkNet:
     """Read a network that `save` wrote, in evaluation mode on the CPU; its landmark scheme is known from then on.
+
+    Args:
+        path: the file.
+        scheme: if given, a file that `save` did not write is one of the original project, and finds these landmarks.
+        size: the input of such a network, in pixels.
 
     Raises:
         DataError: no such file, not one of ours, weights that do not fit its own spec, or a landmark scheme that has
-            the name of another one.
+            the name of another one; or as `load_original`.
     """
     content = read_plain(path)
     if not isinstance(content, dict) or not {"spec", "weights"} <= content.keys():
-        raise DataError(f"{path}: not a cskt checkpoint (no 'spec' and 'weights' in it); for a file of the original "
-                        "project use HUMAN.CHECKPOINT or checkpoints.load_original")  # fmt: skip
+        if scheme is not None:
+            return load_original(path, scheme.name, len(scheme.landmarks), size)
+        raise DataError(f"{path}: not a cskt checkpoint (no 'spec' and 'weights' in it); if it is one of the original "
+                        "project, say which landmarks it finds: --scheme animalweb9")  # fmt: skip
     net = build(content["spec"], path)
     _fill(net.net, content["weights"], path)
     know_scheme(content["spec"], content.get("scheme"), path)

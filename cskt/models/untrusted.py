@@ -6,9 +6,16 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from cskt.errors import DataError
+
+# single numbers of numpy, which training programs put beside the weights (the best error so far), as numpy 1 and 2
+# name them
+_SCALAR = np.float64(0).__reduce__()[0]
+_NUMBERS = [(_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
+_NUMBERS += [np.dtype, *{type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8", "?")}]
 
 
 def read_plain(path: str | Path, hint: str = "") -> Any:
@@ -19,8 +26,8 @@ def read_plain(path: str | Path, hint: str = "") -> Any:
         hint: what else to say of one that cannot be read.
 
     Raises:
-        DataError: no such file, not torch's, it unpacks to more than it holds, or holds more than plain types and
-            tensors; the message says what was refused.
+        DataError: no such file, not torch's, it unpacks to more than it holds, or holds more than plain types,
+            tensors and single numbers of numpy; the message says what was refused.
     """
     path = Path(path)
     if path.is_dir():
@@ -31,7 +38,8 @@ def read_plain(path: str | Path, hint: str = "") -> Any:
         _refuse_bomb(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickles that are none of torch's
-            return torch.load(path, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals(_NUMBERS):
+                return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises a different type for each kind of damage
         raise DataError(f"{path}: cannot be read as a checkpoint of plain weights: {_reason(error)}{hint}") from error
 
