@@ -104,7 +104,7 @@ def _refuse_unseen(fit, test, where: str) -> None:
     never = np.isnan(fit.landmarks).all(axis=(0, 2)) & ~np.isnan(test.landmarks).all(axis=(0, 2))
     if never.any():
         names = ", ".join(np.array(fit.scheme.landmarks)[never])
-        raise DataError(f"{where}: none of these images has the landmarks {names}, which the test images have")
+        raise DataError(f"{where}: no image of it has the landmarks {names}, which the test images have")
 
 
 def evaluate(args: argparse.Namespace) -> int:
@@ -134,7 +134,7 @@ def evaluate(args: argparse.Namespace) -> int:
     if len(truth.problems):
         _note(f"{args.annotations}: {truth.summary()}")
     labeled = setting.annotations("labeled")
-    _refuse_unseen(labeled, truth, f"the labeled images of {cfg.SETTING}")
+    _refuse_unseen(labeled, truth, f"the labeled list of {cfg.SETTING}")
     shape = fit_shape(labeled.landmarks, labeled.boxes)
 
     with tempfile.TemporaryDirectory() as cache:

@@ -36,7 +36,7 @@ _SERIES = [
     (PALETTE["sky"], (0, (1, 1)), "P"),
     (PALETTE["grey"], (0, (8, 3)), "X"),
     (PALETTE["black"], (0, (3, 1, 1, 1)), "*"),
-    (PALETTE["green"], (0, (1, 1)), "<"),
+    (PALETTE["green"], (0, (1, 3)), "<"),
 ]
 # the same in every figure: run -> its place in _SERIES
 _RUNS = {

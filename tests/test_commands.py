@@ -114,7 +114,7 @@ def test_evaluate_needs_a_mean_shape_of_all_landmarks(tmp_path, checkpoint, pict
     params.write_text(params.read_text().replace("faces.json", "few.json"))
     assert evaluate_of(checkpoint, pictures, setting, tmp_path) == 2
     told = capsys.readouterr().err
-    assert "the labeled images of tiny: none of these images has the landmarks left_ear, right_ear" in told
+    assert "the labeled list of tiny: no image of it has the landmarks left_ear, right_ear" in told
 
 
 def test_evaluate_leaves_out_pictures_of_another_size_than_annotated(tmp_path, checkpoint, pictures, setting, capsys):

@@ -111,7 +111,7 @@ def test_mean_shape_says_when_it_is_tested_on_what_it_was_fitted_on(files, capsy
             MEAN_SHAPE,
             "landmarks.csv",
             "image,x,y,w,h,p0_x,p0_y\na,0,0,9,9,,\nd,0,0,9,9,1,1\n",
-            "cskt mean-shape: error: fit.txt: no image of this list has the landmarks p0",
+            "cskt mean-shape: error: fit.txt: no image of it has the landmarks p0",
         ),
         (
             MEAN_SHAPE,
