@@ -366,7 +366,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--out", required=True, metavar="FILE", help="one row per picture (.csv), or COCO (.json)")
     command.add_argument("--coco", metavar="JSON", help="also write COCO keypoints")
     command.add_argument("--deeplabcut", metavar="CSV", help="also write DeepLabCut's table, with likelihoods")
-    command.add_argument("--draw", metavar="DIR", help="also draw into copies: DIR/a.png, DIR/b.jpg.png")
+    command.add_argument("--draw", metavar="DIR", help="also draw into copies: DIR/a.jpg, DIR/b.tif.png")
     command.add_argument("--device", default="auto", help="auto, cpu, cuda (default: %(default)s)")
     command.add_argument("--six-views", **SIX_VIEWS)
     command.add_argument("--quick", action="store_true", help="decode large JPEGs at reduced size, fold batch norm")

@@ -161,6 +161,8 @@ def open_human(checkpoint: Checkpoint) -> LandmarkNet | None:
     folder = checkpoint.path.parent
     folder = folder.parent if folder.name.startswith("seed") else folder
     trained = folder.parent / "human_model" / "checkpoint.pt"
+    if files.same_file(trained, checkpoint.path):
+        return None  # it would agree with itself
     try:
         return Setting(checkpoint.cfg).human_net(trained) if checkpoint.setting else None
     except (DataError, ConfigError):

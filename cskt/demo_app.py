@@ -6,6 +6,7 @@ what it said is kept, and sliders, overlays and files use that.
 
 import io
 import os
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
@@ -72,7 +73,8 @@ class DemoApp:
         self._humans: dict[Path, LandmarkNet | None] = {}
         self._looks: OrderedDict[tuple, demo.Look] = OrderedDict()
         self._detector = None
-        self._quiet = False
+        # a kernel may hand messages of the page to several threads (ipykernel's subshells)
+        self._lock, self._quiet = threading.RLock(), False
         self._left_out: list[str] = []
         self.samples = self._find_samples()
         self._build()
@@ -198,21 +200,24 @@ class DemoApp:
         weights = proposals.detector_weights()
         if self._detector is None and weights.file.is_file():
             self._detector = proposals.load_detector(weights)
-        chosen = self.choices[0].value
-        net = self._net(chosen) if chosen else None
-        with self._bar() as report:
-            found = proposals.propose(self._picture(), net, self._detector, weights.categories,
-                                      pick_precision("auto", self.device), report)  # fmt: skip
-        self.set_box(found.box)
-        text = f"Proposed: {found.how}"
+        more = ""
         if self._detector is None:
             self.download.layout.display = ""
-            text += (
+            more = (
                 f" A detector that knows {len(proposals.ANIMALS)} animals ({', '.join(proposals.ANIMALS)}) can be "
                 f"downloaded: {weights.bytes / 1e6:.0f} MB, by the button on the left; nothing is downloaded unless "
                 "you press it."
             )
-        self._say(text, "warning")
+        chosen = self.choices[0].value
+        net = self._net(chosen) if chosen else None
+        try:
+            with self._bar() as report:
+                found = proposals.propose(self._picture(), net, self._detector, weights.categories,
+                                          pick_precision("auto", self.device), report)  # fmt: skip
+        except DataError as error:
+            raise DataError(f"{error}.{more}" if more else str(error)) from error
+        self.set_box(found.box)
+        self._say(f"Proposed: {found.how}{more}", "warning")
 
     def download_detector(self) -> None:
         """Download the detector: only ever called by a person who presses the button."""
@@ -411,12 +416,13 @@ class DemoApp:
 
     def _safely(self, act: Callable, *arguments) -> None:
         """Do what a control asks for, unless it was the program that moved it; a person's mistake becomes a message."""
-        if self._quiet:
-            return
-        try:
-            act(*arguments)
-        except DataError as error:
-            self._say(str(error), "error")
+        with self._lock:
+            if self._quiet:
+                return
+            try:
+                act(*arguments)
+            except DataError as error:
+                self._say(str(error), "error")
 
     @contextmanager
     def _silently(self):

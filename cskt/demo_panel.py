@@ -98,8 +98,9 @@ class Panel:
             self.verdict.value = ""
             return
         category = demo.verdict(self.seen, shown.t_pos, shown.t_neg)
-        _, nme = demo.errors(self.seen, scene.truth)
-        self.verdict.value = demo_texts.verdict_html(self.seen, category, shown.t_pos, shown.t_neg, nme)
+        errors, nme = demo.errors(self.seen, scene.truth)
+        labeled = int(np.isfinite(errors).sum())
+        self.verdict.value = demo_texts.verdict_html(self.seen, category, shown.t_pos, shown.t_neg, nme, labeled)
 
     def kinds(self, scene: Scene, shown: Shown) -> dict[str, np.ndarray]:
         """The kinds of landmarks that are wanted and known, in image pixels, those to be drawn last first."""

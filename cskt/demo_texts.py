@@ -38,7 +38,7 @@ def percent(fraction: float) -> str:
     return "–" if np.isnan(fraction) else f"{100 * fraction:.1f} %"
 
 
-def verdict_html(seen: Look, category: str, t_pos: float, t_neg: float, nme: float) -> str:
+def verdict_html(seen: Look, category: str, t_pos: float, t_neg: float, nme: float, labeled: int) -> str:
     """The verdict of the mining rule with the numbers that it rests on, and the error where it is known."""
     name, meaning = VERDICTS[category]
     below = f"{_side(seen.flip_disagreement, t_neg)} T_neg {t_neg:.3f}"
@@ -47,7 +47,7 @@ def verdict_html(seen: Look, category: str, t_pos: float, t_neg: float, nme: flo
     if not np.isnan(seen.human_disagreement):
         below = f"{_side(seen.human_disagreement, t_pos)} T_pos {t_pos:.3f}"
         human = f"human disagreement <b>{percent(seen.human_disagreement)}</b> ({below})"
-    error = "" if np.isnan(nme) else f"<span>error against the label <b>{percent(nme)}</b></span>"
+    error = "" if np.isnan(nme) else f"<span>error against the label ({labeled} landmarks) <b>{percent(nme)}</b></span>"
     return (
         f'<div class="cskt-verdict"><span class="cskt-chip" style="background:{COLORS[category]}">{name}</span>'
         f"<span>{meaning}</span></div>"

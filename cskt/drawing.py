@@ -30,24 +30,24 @@ def draw_landmarks(predictions: pd.DataFrame, faces: Annotations, folder: str | 
     rows = list(zip(faces.table["image"], faces.table["path"], faces.boxes, points, strict=True))
     for name, path, box, landmarks in bar(rows, desc="drawing", unit="picture", leave=False):
         with atomic_path(Path(folder) / drawing_name(name)) as temporary:
-            draw_one(read_image(path), box, landmarks).save(temporary)
+            draw_one(read_image(path), box, landmarks).save(temporary, quality=92)
 
 
 def drawing_name(name: str) -> str:
-    """The file that a picture is drawn into: its own name and folder, with .png behind any other ending.
+    """The file that a picture is drawn into: its own name and folder, with .png behind what is neither PNG nor JPEG.
 
     Example:
-        >>> drawing_name("barn/cow_1.png"), drawing_name("barn/cow_1.jpg")
-        ('barn/cow_1.png', 'barn/cow_1.jpg.png')
+        >>> drawing_name("barn/cow_1.jpg"), drawing_name("barn/cow_1.tif")
+        ('barn/cow_1.jpg', 'barn/cow_1.tif.png')
     """
-    return name if name.lower().endswith(".png") else f"{name}.png"
+    return name if name.lower().endswith((".png", ".jpg", ".jpeg")) else f"{name}.png"
 
 
 def drawings(names: Iterable[str], folder: str | Path) -> list[Path]:
     """The files that `draw_landmarks` writes.
 
     Raises:
-        DataError: two pictures would be drawn into one file (a.jpg and a.jpg.png).
+        DataError: two pictures would be drawn into one file (a.tif and a.tif.png).
     """
     names = list(names)
     first: dict[str, str] = {}

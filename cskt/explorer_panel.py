@@ -1,6 +1,7 @@
 """The results explorer as a panel of controls, for JupyterLab and, as it is one cell, for Voila."""
 
 import html
+import threading
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -46,7 +47,8 @@ class Explorer:
         self.outputs, self.save_to = Path(outputs), Path(save_to)
         self.shown = pd.DataFrame()
         self._pictures: dict[str, bytes] = {}
-        self._quiet = False
+        # a kernel may hand messages of the page to several threads (ipykernel's subshells)
+        self._lock, self._quiet = threading.RLock(), False
         there = explorer.settings(self.outputs)
         wide, style = {"width": "330px"}, {"description_width": "95px"}
 
@@ -177,13 +179,14 @@ class Explorer:
         """The action as an observer; what is wrong with a file is told in the panel, not in a hidden log."""
 
         def act(_: Any = None) -> None:
-            if self._quiet:
-                return
-            try:
-                self.message.value = ""
-                action()
-            except (ConfigError, DataError, OSError) as error:
-                self.message.value = _told(html.escape(str(error)))
+            with self._lock:
+                if self._quiet:
+                    return
+                try:
+                    self.message.value = ""
+                    action()
+                except (ConfigError, DataError, OSError) as error:
+                    self.message.value = _told(html.escape(str(error)))
 
         return act
 

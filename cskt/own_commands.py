@@ -38,8 +38,8 @@ def data_check(args: argparse.Namespace) -> int:
     )
     findings = suspicious(labels.faces)
     print("\n".join(labels.describe(labels.notes)))
-    for name, problem in zip(*(labels.faces.problems[key] for key in ("image", "problem")), strict=True):
-        print(f"left out     {name}: {problem}")
+    for row in labels.faces.problems.itertuples():
+        print(f"{'left out' if row.action == 'excluded' else 'look at':<12} {row.image}: {row.problem}")
     for row in findings.itertuples():
         print(f"look at      {row.image}: {f'{row.landmark} ' if row.landmark else ''}{row.finding} ({row.detail})")
     files.write_csv(out / "labels.csv", labels.faces.table)

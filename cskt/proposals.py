@@ -33,6 +33,7 @@ _SIDES = (1.0, 0.8, 0.62, 0.48, 0.37, 0.28)  # of the squares tried, over the re
 _STEP = 0.3  # between two squares, over their side
 _ROUNDS = 3  # how often the best squares are drawn anew around their landmarks
 _KEPT = 6  # how many of them
+_LARGEST = 1024  # pixels; a region with a longer side is searched in a smaller copy
 
 
 @dataclass(frozen=True)
@@ -127,8 +128,14 @@ def search(
         precision: "float32" or "bfloat16".
         report: called with the squares tried so far and all of them.
     """
-    whole = np.array([0.0, 0.0, *picture.size])
-    boxes = squares(whole if region is None else region)
+    if (factor := int(max(picture.size if region is None else region[2:]) // _LARGEST)) > 1:
+        # a coarse pixel covers `factor` fine ones, whose centers lie at the integers
+        if region is not None:
+            region = np.concatenate([(region[:2] + 0.5) / factor - 0.5, region[2:] / factor])
+        found = search(picture.reduce(factor), net, region, precision, report)
+        box = np.concatenate([(found.box[:2] + 0.5) * factor - 0.5, found.box[2:] * factor])
+        return replace(found, box=np.round(box, 1))
+    boxes = squares(np.array([0.0, 0.0, *picture.size]) if region is None else region)
     total = len(boxes) + _ROUNDS * _KEPT
     scores, landmarks = _tried(picture, net, boxes, precision, lambda done: report(done, total))
     best = np.argsort(-scores, kind="stable")[:_KEPT]

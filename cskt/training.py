@@ -12,8 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -119,6 +118,7 @@ def train(
         DataError: `resume.pt` cannot be read, or belongs to a run of another length or seed; another process trains in
             this folder; or it cannot be written to.
         SystemExit: code 143 after a SIGTERM, with the state saved.
+        KeyboardInterrupt: after Ctrl-C, with the state saved; at once after a second one.
     """
     folder = Path(folder)
     with held(folder, patience=LOCK_SECONDS):
@@ -153,12 +153,13 @@ def _train(
             on_log(pd.DataFrame(rows))
 
     begun = saved = shown = time.monotonic()
-    with _stop_signal() as stopped, bar(total=steps, initial=first, desc=title, unit="step", mininterval=2) as progress:
+    progress = bar(total=steps, initial=first, desc=title, unit="step", mininterval=2)
+    with _StopSignal() as stop_signal, progress:
         for step in range(first, steps):
             lr = rate(step)
             losses = method.step(step, lr, step_generator(seed, step))
             # of several processes all stop when one is to stop: after the same step
-            told = [*losses.values(), stopped.is_set()]
+            told = [*losses.values(), stop_signal.came is not None]
             told = torch.stack([torch.as_tensor(v, dtype=torch.float32).cpu() for v in told])
             *values, stop = distributed.mean(told).tolist()
             losses = dict(zip(losses, values, strict=True))
@@ -176,7 +177,7 @@ def _train(
                 shown = now
             if stop:
                 save(step + 1)
-                raise SystemExit(143)
+                raise KeyboardInterrupt if stop_signal.came == signal.SIGINT else SystemExit(143)
             if now - saved > save_seconds:
                 save(step + 1)
                 saved = now
@@ -304,15 +305,27 @@ def _check_finite(losses: dict[str, float], step: int, resume: Path) -> None:
             raise NotFiniteError(f"step {step}: {name} is {value}; all losses: {losses}{kept}")
 
 
-@contextmanager
-def _stop_signal() -> Iterator[threading.Event]:
-    """An event that SIGTERM sets, so that a step is finished and saved before the process ends."""
-    stopped = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stopped
-        return
-    former = signal.signal(signal.SIGTERM, lambda *_: stopped.set())
-    try:
-        yield stopped
-    finally:
-        signal.signal(signal.SIGTERM, former)
+class _StopSignal:
+    """While it is entered, SIGTERM and Ctrl-C are noted, so that a step is finished and saved before the training ends.
+
+    Attributes:
+        came: the signal, or None. A second Ctrl-C interrupts at once.
+    """
+
+    def __init__(self) -> None:
+        self.came: int | None = None
+        self._former: dict[int, Any] = {}
+
+    def __enter__(self) -> "_StopSignal":
+        if threading.current_thread() is threading.main_thread():
+            self._former = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
+        return self
+
+    def __exit__(self, *_) -> None:
+        for number, former in self._former.items():
+            signal.signal(number, former)
+
+    def _note(self, number: int, _: Any) -> None:
+        if number == signal.SIGINT == self.came:
+            raise KeyboardInterrupt
+        self.came = number

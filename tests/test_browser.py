@@ -131,13 +131,13 @@ def browser():
 
 
 @pytest.fixture
-def page(browser):
+def page(browser, request):
     page = browser.new_page(viewport={"width": 1400, "height": 1000})
     page.set_default_timeout(PATIENCE * 1000)
     yield page
     # the last thing that was seen, whatever went wrong
     SHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SHOTS / "last.png")
+    page.screenshot(path=SHOTS / f"last_{request.node.name}.png")
     page.close()
 
 
@@ -148,7 +148,7 @@ def open_voila(page, servers):
 def open_lab(page, servers):
     page.goto(f"http://127.0.0.1:{servers['lab']}/lab/tree/demo_animal.ipynb?token={TOKEN}&reset", wait_until="commit")
     page.locator(".jp-Notebook .jp-Cell").nth(2).wait_for()
-    page.get_by_text("Python 3", exact=False).first.wait_for()
+    page.get_by_text("(ipykernel) | Idle").first.wait_for()
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
 
@@ -304,8 +304,13 @@ def test_voila_is_for_this_machine_and_its_widgets_alone(page, servers, home):
     for file in ("demo_animal.ipynb", "sample/pictures/" + sorted(os.listdir(home / "sample" / "pictures"))[0]):
         assert status(f"/voila/files/{file}?token={TOKEN}") in (403, 404)
 
-    open_voila(page, servers)
+    answered = []
+    page.on("response", lambda response: answered.append(response.url))
+    with page.expect_response(lambda response: response.url.endswith(f"token={TOKEN}")) as first:
+        open_voila(page, servers)
+    assert "default-src 'self'" in first.value.headers["content-security-policy"]
     canvas_has(page, "points", "9,9")
+    assert [url for url in answered if not url.startswith((f"http://127.0.0.1:{port}/", "data:", "blob:"))] == []
     code = f"open({str(home / 'breach')!r}, 'w').write('x')"
     page.evaluate(
         """([code]) => new Promise((done, fail) => {

@@ -246,11 +246,14 @@ def test_each_picture_has_a_drawing_of_its_own(tmp_path, checkpoint, pictures):
     for place in ("a", "b"):
         (pictures / place).mkdir()
         (pictures / place / "cat_0.png").write_bytes((pictures / "cat_1.png").read_bytes())
-    Image.open(pictures / "cat_0.png").save(pictures / "cat_0.jpg")
+    for ending in ("jpg", "tif"):
+        Image.open(pictures / "cat_0.png").save(pictures / f"cat_0.{ending}")
     assert draw(checkpoint, pictures, tmp_path, "--draw", tmp_path / "drawn", "--deep") == 0
-    drawn = sorted(path.relative_to(tmp_path / "drawn").as_posix() for path in (tmp_path / "drawn").rglob("*.png"))
-    assert drawn == ["a/cat_0.png", "b/cat_0.png", "cat_0.jpg.png", "cat_0.png", "cat_1.png", "cat_2.png"]
-    Image.open(pictures / "cat_0.png").save(pictures / "cat_0.jpg.png")
+    drawn = {path.relative_to(tmp_path / "drawn").as_posix(): path for path in (tmp_path / "drawn").rglob("*.*")}
+    assert sorted(drawn) == ["a/cat_0.png", "b/cat_0.png", "cat_0.jpg", "cat_0.png", "cat_0.tif.png", "cat_1.png",
+                             "cat_2.png"]  # fmt: skip
+    assert [Image.open(drawn[name]).format for name in ("cat_0.jpg", "cat_0.tif.png")] == ["JPEG", "PNG"]
+    Image.open(pictures / "cat_0.png").save(pictures / "cat_0.tif.png")
     assert draw(checkpoint, pictures, tmp_path, "--draw", tmp_path / "more") == 2
 
 

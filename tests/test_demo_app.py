@@ -3,6 +3,7 @@
 import gc
 import io
 import subprocess
+import threading
 import time
 
 import numpy as np
@@ -389,6 +390,38 @@ def test_without_a_face_the_demo_says_so_and_proposes_nothing(app, home, monkeyp
     assert app.panels[0].canvas.box == []
     assert app.panels[0].seen is None
     assert app.progress.layout.display == "none"
+    # this is where a detector is wanted
+    assert "can be downloaded: 1 MB" in app.message.value and app.download.layout.display == ""
+
+
+def test_a_control_that_is_moved_while_another_is_at_work_counts(app, monkeypatch):
+    """ipykernel hands the messages of a page to several threads."""
+    begun, go_on, show = threading.Event(), threading.Event(), app.panels[0].show
+
+    def slow(*arguments):
+        begun.set()
+        go_on.wait(5)
+        show(*arguments)
+
+    monkeypatch.setattr(app.panels[0], "show", slow)
+    at_work = threading.Thread(target=lambda: app._safely(app.set_box, [20, 15, 40, 36]))
+    at_work.start()
+    assert begun.wait(5)
+    moving = threading.Thread(target=lambda: setattr(app.t_neg, "value", 0.0))
+    moving.start()
+    time.sleep(0.05)
+    go_on.set()
+    at_work.join()
+    moving.join()
+    assert app.shown.t_neg == 0.0
+
+
+def test_a_human_model_is_not_held_against_itself(app, home):
+    human = home / "outputs" / "zoo" / "human_model" / "checkpoint.pt"
+    cfg = config.load("params/zoo.yaml", {"HUMAN.SCHEME": "animalweb9"})
+    animal = home / "outputs" / "zoo" / "few_shot" / "seed0" / "checkpoint.pt"
+    assert demo.open_human(demo.Checkpoint("human model", human, "zoo", cfg)) is None
+    assert demo.open_human(demo.Checkpoint("few-shot", animal, "zoo", cfg)) is not None
 
 
 def test_files_come_in_pieces_and_never_larger_than_they_may():

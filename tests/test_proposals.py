@@ -101,6 +101,23 @@ def test_the_surest_animal_of_coco_is_taken_and_people_are_none():
     assert detect_animal(bright_face(), detector([], [], []), CATEGORIES) is None
 
 
+def test_a_large_picture_is_searched_in_a_smaller_copy(monkeypatch):
+    picture = bright_face()
+    large = picture.resize((4 * picture.width, 4 * picture.height), Image.Resampling.NEAREST)
+    monkeypatch.setattr(proposals, "_LARGEST", max(picture.size))
+    small, found = search(picture, Likes().eval()), search(large, Likes().eval())
+    # pixel centers are the integers: the centers of 4 x 4 fine pixels lie at 1.5, 5.5, ...
+    expected = np.concatenate([4 * (small.box[:2] + 0.5) - 0.5, 4 * small.box[2:]])
+    assert found.box == pytest.approx(expected, abs=0.2)
+    # a small region of a large picture is looked at as it is
+    region = np.array([0.0, 0.0, 20.0, 20.0])
+    sizes = []
+    monkeypatch.setattr(proposals, "_tried", lambda picture, *_: sizes.append(picture.size) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        search(large, Likes().eval(), region)
+    assert sizes == [large.size]
+
+
 def test_inside_an_animal_the_network_searches_for_the_face(monkeypatch):
     asked = []
     monkeypatch.setattr(

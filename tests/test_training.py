@@ -271,6 +271,23 @@ def test_sigterm_finishes_the_step_and_saves(tmp_path, uninterrupted):
     assert rows(metrics) == rows(uninterrupted[1])
 
 
+def test_ctrl_c_finishes_the_step_and_saves_and_a_second_one_does_not_wait(tmp_path, uninterrupted):
+    def interrupt(times):
+        return lambda step: [os.kill(os.getpid(), signal.SIGINT) for _ in range(times if step == 12 else 0)]
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train(Walk(interrupt(2)), **HOW, folder=tmp_path / "twice")
+    assert not (tmp_path / "twice" / "resume.pt").exists()
+    with pytest.raises(KeyboardInterrupt):
+        train(Walk(interrupt(1)), **HOW, folder=tmp_path)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert torch.load(tmp_path / "resume.pt")["step"] == 13
+    method = Walk()
+    train(method, **HOW, folder=tmp_path)
+    assert method.place.equal(uninterrupted[0].place)
+
+
 def test_a_finished_run_is_not_trained_again(tmp_path, uninterrupted):
     train(Walk(), **HOW, folder=tmp_path)
     method = Walk()

@@ -1,6 +1,7 @@
 """Accepting and rejecting pseudo-labels in a notebook: what is pressed is written into pseudo_labels.csv at once."""
 
 import html
+import threading
 
 from cskt.adapt.job import DECISIONS, decide
 from cskt.adapt.prepare import Adaptation
@@ -22,7 +23,7 @@ class DecisionPanel:
     def __init__(self, adaptation: Adaptation):
         import ipywidgets as w
 
-        self._out = adaptation.out
+        self._out, self._lock = adaptation.out, threading.Lock()
         self.rows = w.SelectMultiple(rows=16, layout={"width": "460px"})
         meanings = {"accept": "learn it, whatever mining says", "reject": "learn no label from it",
                     "drop": "do not look at the picture at all", "": "take the decision back"}  # fmt: skip
@@ -36,11 +37,13 @@ class DecisionPanel:
         self._show()
 
     def _decide(self, word: str) -> None:
-        try:
-            decide(self._out / "pseudo_labels.csv", self.rows.value, word)
-            self._show()
-        except DataError as error:  # the table may have been edited by hand in the meantime
-            self.message.value = html.escape(str(error))
+        # a kernel may hand two presses to two threads (ipykernel's subshells), and each writes the table anew
+        with self._lock:
+            try:
+                decide(self._out / "pseudo_labels.csv", self.rows.value, word)
+                self._show()
+            except DataError as error:  # the table may have been edited by hand in the meantime
+                self.message.value = html.escape(str(error))
 
     def _show(self) -> None:
         table, marked = shown_pseudo_labels(self._out), self.rows.value
