@@ -221,8 +221,12 @@ class DemoApp:
 
     def download_detector(self) -> None:
         """Download the detector: only ever called by a person who presses the button."""
-        with self._bar() as report:
-            path = proposals.download_detector(report=report)
+        try:
+            with self._bar() as report:
+                path = proposals.download_detector(report=report)
+        except DataError as error:
+            place = proposals.detector_weights().file
+            raise DataError(f"{error}. Fetched by hand, the file belongs here: {place}") from error
         self.download.layout.display = "none"
         self._say(f"The detector is here and its checksum is right: {path.name}. Press Propose a box again.")
 

@@ -377,6 +377,13 @@ def test_the_detector_is_downloaded_on_a_persons_word_only(app, home, monkeypatc
     assert app.download.layout.display == ""
     app.download.click()
     assert len(asked) == 1
+
+    def fails(**how):
+        raise DataError("no network")
+
+    monkeypatch.setattr(proposals, "download_detector", fails)
+    app.download.click()
+    assert f"no network. Fetched by hand, the file belongs here: {weights.file}" in app.message.value
     assert app.progress.layout.display == "none"
 
 

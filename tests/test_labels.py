@@ -138,6 +138,17 @@ def test_labels_made_in_pictures_of_another_size_are_noted(tmp_path):
     assert notes == [f"labeled in pictures of another size, so perhaps off: 1 faces ({told!r})"]
 
 
+def test_pictures_that_are_stored_turned_are_noted(tmp_path):
+    names, points = foreign.pictures(tmp_path, 3), foreign.landmarks(3)
+    (tmp_path / "l.json").write_text(json.dumps(foreign.coco(names, points)))
+    picture = Image.open(tmp_path / names[1])
+    exif = picture.getexif()
+    exif[0x0112] = 3
+    picture.save(tmp_path / names[1], exif=exif)
+    notes = [note for note in read_labels(tmp_path / "l.json").notes if "EXIF" in note]
+    assert notes == [f"turned by EXIF: 1 pictures ({names[1]!r}); labels count in them as they are shown"]
+
+
 def test_several_animals_in_a_picture_are_several_faces(tmp_path):
     names = foreign.pictures(tmp_path, 2)
     points = np.stack([foreign.landmarks(2), foreign.landmarks(2, seed=1) + 3], axis=1)

@@ -13,7 +13,7 @@ from cskt.data.coco import coco_faces
 from cskt.data.deeplabcut import is_deeplabcut, read_deeplabcut_csv, read_deeplabcut_h5
 from cskt.data.folder import Pictures, read_boxes, species_by_name
 from cskt.data.labelfile import Face, LabelFile, number, point
-from cskt.data.pictures import measure
+from cskt.data.pictures import is_turned, measure
 from cskt.data.places import Places
 from cskt.data.pts import pts_faces
 from cskt.data.reading import read_csv, read_list, read_text, refuse_semicolons
@@ -174,6 +174,8 @@ def read_labels(
         notes.append(f"{len(elsewhere)} labeled faces lie beside the labels, not in {pictures.folder}: {elsewhere[0]}")
     if other:
         notes.append(f"labeled in pictures of another size, so perhaps off: {len(other)} faces ({some(other)})")
+    if turned := [Path(path).name for path in faces.table["path"].unique() if is_turned(path)]:
+        notes.append(f"turned by EXIF: {len(turned)} pictures ({some(turned)}); labels count in them as they are shown")
     return Labels(faces, source.format, notes, pictures, proposed)
 
 

@@ -88,6 +88,16 @@ def measure(path: str | Path) -> tuple[tuple[int, int] | None, str]:
     return ((height, width) if turned else (width, height)), ""
 
 
+def is_turned(path: str | Path) -> bool:
+    """Whether a picture is stored turned or mirrored, and shown upright (EXIF).
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    with _opened(path) as picture:
+        return picture.getexif().get(_EXIF_ORIENTATION, 1) != 1
+
+
 @contextmanager
 def _opened(path: str | Path) -> Iterator[Image.Image]:
     needs = HEIC_NEEDS if Path(path).suffix.lower() in HEIC and not reads_heic() else ""
