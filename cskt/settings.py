@@ -138,7 +138,10 @@ class Setting:
 
     def _animals(self, files: list[str], split: str, labels: bool = True) -> Annotations:
         d = self.cfg.DATA
-        root = _existing(config.resolve(d.ROOT), "DATA.ROOT")
+        drawn = d.ZOO_IMAGES or d.BODY_IMAGES
+        root = _existing(
+            config.resolve(d.ROOT), "DATA.ROOT", f"make reproduce SETTING={self.cfg.SETTING}" * bool(drawn)
+        )
         how = {"scheme": self.scheme, "split": split, "labels": labels}
         if d.FORMAT == "coco":
             parts = [read_coco(root / f, root / d.IMAGES, **how) for f in files]
@@ -366,7 +369,8 @@ def _of_species(faces: Annotations, species: list[str], key: str) -> Annotations
     return faces.without(others, f"of a species that {key} does not name")
 
 
-def _existing(folder: Path, key: str) -> Path:
+def _existing(folder: Path, key: str, drawn_by: str = "") -> Path:
     if not folder.is_dir():
-        raise DataError(f"{key}: there is no folder {folder}; set {key} to where the data set is")
+        what = f"it is drawn by `{drawn_by}`" if drawn_by else f"set {key} to where the data set is"
+        raise DataError(f"{key}: there is no folder {folder}; {what}")
     return folder

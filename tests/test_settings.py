@@ -187,7 +187,7 @@ def test_the_macaque_stand_in_has_labels_of_one_species_and_another_primate_unla
         return Annotations(table, scheme, pd.DataFrame(columns=["image", "file", "line", "problem", "action"]))
 
     monkeypatch.setattr(settings, "read_animalweb", faces)
-    monkeypatch.setattr(settings, "_existing", lambda folder, key: folder)
+    monkeypatch.setattr(settings, "_existing", lambda folder, *_: folder)
     setting = Setting(config.load("params/zoo_macaque.yaml"))
     counts = {}
     for role in ("labeled", "train", "val", "test", "unlabeled"):
@@ -381,3 +381,11 @@ def test_supervised_training_takes_its_own_section(setting):
     found, loop = one.supervised("FEW_SHOT", one.new_net(one.scheme), one.labeled_set("labeled"))
     assert (found.batch, found.ema, loop["steps"], loop["rate"](0)) == (1, 0.0, 9, 0.5)
     assert found.result is found.net
+
+
+def test_a_data_set_that_is_not_there_is_named_with_what_to_do(setting, tmp_path):
+    nowhere = {"DATA__ROOT": str(tmp_path / "nowhere")}
+    with pytest.raises(DataError, match=r"DATA\.ROOT: there is no folder .*nowhere; set DATA\.ROOT to where"):
+        setting(**nowhere).annotations("test")
+    with pytest.raises(DataError, match=r"nowhere; it is drawn by `make reproduce SETTING=zoo`"):
+        setting(**nowhere, DATA__ZOO_IMAGES=100, SETTING="zoo").annotations("test")
