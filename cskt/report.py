@@ -305,13 +305,14 @@ def publish(setting: str, outputs: Path, project: Path) -> list[Path]:
         project: the folder of README.md and docs/.
 
     Returns:
-        The files written. Runs that are not in `outputs` keep the row that they have in `<setting>_runs.csv`.
+        The files written. Runs that are not in `outputs` keep the row that they have in `<setting>_runs.csv`, and their
+        column in `<setting>_errors.csv`, the error of each test image by each run.
 
     Raises:
         DataError: there is no such run.
     """
     from cskt.files import write_csv
-    from cskt.runs import collect
+    from cskt.runs import RunError, collect, collect_tables
 
     folder = project / "docs" / "results"
     written = []
@@ -332,11 +333,41 @@ def publish(setting: str, outputs: Path, project: Path) -> list[Path]:
     if runs.is_file():
         table = pd.concat([pd.read_csv(runs), table]).drop_duplicates(["run", "seed"], keep="last")
     write_csv(runs, table.sort_values(["run", "seed"]))
+    errors = folder / f"{setting}_errors.csv"
+    before = pd.read_csv(errors, index_col="image") if errors.is_file() else None
+    try:
+        write_csv(errors, image_errors(collect_tables(outputs / setting, "scores"), before).reset_index())
+        written.append(errors)
+    except RunError:
+        pass  # no run of this setting has scored single images
     pages = [project / "README.md", *sorted((project / "docs").glob("*.md"))]
     pages = [page for page in pages if _PLACE.search(page.read_text(encoding="utf-8"))]
     for page in pages:
         write_text(page, fill(page.read_text(encoding="utf-8"), folder))
     return [*written, runs, *pages]
+
+
+def image_errors(scores: pd.DataFrame, before: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The error of each test image by each run, for paired tests by whoever has not the runs.
+
+    Args:
+        scores: run, seed, image and nme (fraction of sqrt(w * h)), one row per run and image.
+        before: what this function made earlier; its runs stay unless they are among the scores.
+
+    Returns:
+        One row per image (the index), one column per run and seed ("few_shot seed0"), fractions to six places.
+
+    Raises:
+        DataError: the images are others than before.
+    """
+    names = scores["run"] + " seed" + scores["seed"].astype(str)
+    table = scores.assign(name=names).pivot(index="image", columns="name", values="nme").round(6)
+    if before is not None:
+        if set(before.index) != set(table.index):
+            raise DataError("the test images are others than those whose errors are published: delete the old table")
+        kept = before[[name for name in before if name not in table]]
+        table = table.join(kept.loc[table.index])
+    return table[sorted(table)]
 
 
 def _of_run(folder: Path, table: str) -> pd.DataFrame | None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pandas as pd
 import pytest
@@ -179,6 +180,28 @@ def test_what_is_finished_is_published_and_earlier_runs_keep_their_rows(tmp_path
     assert runs.to_dict() == {"few_shot": 0.3, "species_confusion": 0.2, "supervised": 0.1, "ablation": 0.4}
     assert matrix_table(MATRIX) in (tmp_path / "README.md").read_text()
     assert "| L_s: labels alone | 3 | 8.00" in (tmp_path / "docs" / "better.md").read_text()
+
+
+def test_errors_of_images_are_published_and_grow_from_machine_to_machine(tmp_path):
+    outputs, docs = tmp_path / "outputs", tmp_path / "docs" / "results"
+    docs.mkdir(parents=True)
+    (tmp_path / "README.md").touch()
+    scores = pd.DataFrame({"image": ["b", "a"], "nme": [0.1234567, None], "group": "known"})
+    finished(outputs / "toy" / "ablation", "ablation", 0, 0.4, ladder=COMPARED)
+    for run, seed in (("few_shot", 0), ("few_shot", 1), ("ls", 0)):
+        home = outputs / "toy" / run / f"seed{seed}"
+        finished(home, run, seed, 0.1, scores=scores.assign(nme=scores["nme"] * (seed + 1)))
+    publish("toy", outputs, tmp_path)
+    for run in ("few_shot", "ls"):
+        shutil.rmtree(outputs / "toy" / run)
+    finished(outputs / "toy" / "ls" / "seed0", "ls", 0, 0.1, scores=scores.assign(nme=0.5))
+    assert docs / "toy_errors.csv" in publish("toy", outputs, tmp_path)
+    told = (docs / "toy_errors.csv").read_text().splitlines()
+    assert told == ["image,few_shot seed0,few_shot seed1,ls seed0", "a,,,0.5", "b,0.123457,0.246913,0.5"]
+    shutil.rmtree(outputs / "toy" / "ls")
+    finished(outputs / "toy" / "ls" / "seed0", "ls", 0, 0.1, scores=scores.assign(image=["b", "c"]))
+    with pytest.raises(DataError, match="the test images are others"):
+        publish("toy", outputs, tmp_path)
 
 
 def test_a_setting_without_results_is_named(tmp_path):
