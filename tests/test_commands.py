@@ -155,7 +155,7 @@ def test_predict_tells_of_boxes_of_no_picture(tmp_path, checkpoint, pictures, ca
     given = {"--checkpoint": checkpoint, "--images": pictures, "--boxes": tmp_path / "boxes.csv",
              "--out": tmp_path / "p.csv"}  # fmt: skip
     assert main(["predict", *(str(part) for pair in given.items() for part in pair)]) == 0
-    assert f"boxes.csv: 1 boxes are of no picture in {pictures}: 'gone.png'" in capsys.readouterr().err
+    assert f"boxes.csv: 1 boxes are of pictures that are not in {pictures}: 'gone.png'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("views", [[], ["--six-views"]])
