@@ -303,6 +303,7 @@ def comparison(results: pd.DataFrame, scores: pd.DataFrame):
     groups = [name for name in GROUPS if name in set(results["group"])]
     groups = groups[1:] if len(groups) > 2 else groups[:1]
     runs = list(results["run"].unique())
+    each_seed = ";\nbelow it, each seed" if scores.groupby("run")["seed"].nunique().max() > 1 else ""
     _, axes = _figure(1, len(groups), 3 + 3.2 * len(groups), 1.1 + 0.36 * len(runs), sharey=True, sharex=True)
     for ax, group in zip(np.atleast_1d(axes), groups, strict=True):
         own = results[results["group"] == group].set_index("run")
@@ -323,7 +324,7 @@ def comparison(results: pd.DataFrame, scores: pd.DataFrame):
             ax.annotate(f"{100 * middle:.1f}", (100 * middle, row), xytext=(0, 5), textcoords="offset points",
                         ha="center", fontsize="small")  # fmt: skip
         ax.set_title(f"{group} species (n = {own['images'].max():,.0f})")
-        ax.set_xlabel("NME, % of √(w·h): mean, 95 % interval;\nbelow it, each seed")
+        ax.set_xlabel(f"NME, % of √(w·h): mean, 95 % interval{each_seed}")
         ax.set_yticks(range(len(runs)), [_name(run) for run in runs])
         ax.set_ylim(len(runs) - 0.4, -0.6)
         ax.grid(axis="x", alpha=0.3)

@@ -96,6 +96,9 @@ def test_known_and_unknown_species_have_a_panel_each_and_every_interval_is_insid
 def test_one_group_has_one_panel():
     table = scores([0.1, 0.2], run="few_shot", seed=0, group="known")
     assert [ax.get_title() for ax in figures.comparison(comparison.compare(table), table)] == ["all species (n = 2)"]
+    table = pd.concat([table, table.assign(seed=1)])
+    (ax,) = figures.comparison(comparison.compare(table), table)
+    assert ax.get_xlabel().endswith("each seed")
 
 
 def test_a_run_that_is_not_there_is_a_gap_in_the_comparison():
@@ -106,6 +109,7 @@ def test_a_run_that_is_not_there_is_a_gap_in_the_comparison():
     assert ax.get_title() == "all species (n = 2)"
     assert [label.get_text() for label in ax.get_yticklabels()] == ["UDA", "few-shot only"]
     assert [text.get_text() for text in ax.texts] == ["not run", "15.0"]
+    assert "each seed" not in ax.get_xlabel(), "there is one"
 
 
 def test_the_mean_shape_is_drawn_at_the_means_in_the_box(tmp_path):

@@ -25,6 +25,13 @@ def codec(machine: Machine, batch: int = 64, cells: int = 64, seconds: float = 2
     reading = (maps.nbytes / machine.read, f"{maps.nbytes / 1e6:.1f} MB read")
     writing = (maps.nbytes / machine.write, f"{maps.nbytes / 1e6:.1f} MB written")
 
+    boxes = np.array([[40.0, 30.0, 200.0, 180.0]]).repeat(batch, axis=0)
+    to_cells = geometry.crop_matrix(torch.tensor(boxes), cells)
+
+    def in_image():
+        places = heatmaps.decode_published(maps)[0].double()
+        return heatmaps.round_published(geometry.apply(geometry.invert(to_cells), places)).numpy()
+
     def cells_of(found):
         return found[0] if isinstance(found, tuple) else found
 
@@ -36,6 +43,12 @@ def codec(machine: Machine, batch: int = 64, cells: int = 64, seconds: float = 2
         [Contender("plain loops", "plain", lambda: loops.find_cells(maps)),
          Contender("cskt", "ours", lambda: heatmaps.decode_published(maps)), *peers.decoders(maps, subpixel=False)],
         seconds=seconds, difference=differ, floor=reading,
+    )  # fmt: skip
+    rows += stage(
+        "decode heatmaps, to whole image pixels", "image", batch,
+        [Contender("plain loops", "plain", lambda: loops.find_landmarks(maps, boxes)),
+         Contender("cskt", "ours", in_image)],
+        seconds=seconds, difference=largest, floor=reading,
     )  # fmt: skip
     rows += stage(
         "decode heatmaps, sub-pixel", "image", batch,
