@@ -206,6 +206,9 @@ def server():
             content, status, headers = jpeg("red"), 200, {}
             if self.path == "/robots.txt":
                 content = b"User-agent: *\nDisallow: /private/\n"
+            elif self.path == "/odd.jpg":
+                self.wfile.write(b"nonsense\r\n\r\n")
+                return
             elif self.path == "/page.jpg":
                 content = b"<html>"
             elif self.path == "/gone.jpg":
@@ -262,6 +265,21 @@ def test_pictures_are_downloaded_politely_and_an_interrupted_call_goes_on(server
     assert again.set_index("image")["status"].to_dict() == status
 
 
+def collected(folder, photos):
+    """The statuses of a download of some photos, by file name."""
+    (folder / "meta.json").write_text(json.dumps(photos))
+    table = collect.read_metadata(folder / "meta.json")
+    report = collect.download(table, folder / "photos", pause=0.0, attempts=2, sleep=lambda seconds: None)
+    return report.set_index("image")["status"].to_dict()
+
+
+def test_an_answer_that_is_none_stops_no_other_and_a_space_in_an_address_does_no_harm(server, tmp_path):
+    address, asked = server
+    photos = [{"id": k, "url": f"{address}/{name}.jpg"} for k, name in enumerate(("odd", "a b", "\u00e4%20", "good"))]
+    assert collected(tmp_path, photos) == {"0.jpg": "failed", "1.jpg": "done", "2.jpg": "done", "3.jpg": "done"}
+    assert asked[-3:] == ["/a%20b.jpg", "/%C3%A4%20.jpg", "/good.jpg"]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -270,6 +288,7 @@ def test_pictures_are_downloaded_politely_and_an_interrupted_call_goes_on(server
         ([{"url": "http://x/a.jpg", "id": 1}, {"url": "http://x/b.jpg", "id": 1}], "occurs twice"),
         ({"pages": []}, "expected a list of photos"),
         ([{"url": "http://[::1/a.jpg"}], "expected 'url' to be an http"),
+        ([{"url": "http://x:port/a.jpg"}], "expected 'url' to be an http"),
         ([{"url": "http://x/\ud800.jpg"}], "expected 'url' to be an http"),
         ([{"url": "http://x/a.jpg", "id": "7" * 5000}], "'id' of letters and digits"),
         ([{"url": "http://x/a.jpg", "title": ["a"]}], "photo 0: expected id, title, license and sha256 to be texts"),

@@ -5,6 +5,7 @@ known, "id", "title", "tags", "license" and "sha256". What one may do with a pic
 """
 
 import hashlib
+import http.client
 import io
 import json
 import re
@@ -88,9 +89,10 @@ def _address(url: object) -> urllib.parse.SplitResult | None:
     """The parts of an http(s) address; None if it is none."""
     try:
         address = urllib.parse.urlsplit(url) if isinstance(url, str) and url.encode() else None
-    except ValueError:  # of brackets that hold no IPv6 address, and of half a character
+        found = address and address.scheme in ("http", "https") and address.hostname and address.port != 0
+    except ValueError:  # of brackets that hold no IPv6 address, a port that is no number, and of half a character
         return None
-    return address if address and address.scheme in ("http", "https") and address.hostname else None
+    return address if found else None
 
 
 def download(
@@ -167,7 +169,9 @@ def _fetch(url, server, asked, pause, attempts, timeout, sleep) -> tuple[str, by
         asked[server] = time.monotonic()
         delay = pause * 2**attempt
         try:
-            request = urllib.request.Request(url, headers={"User-Agent": AGENT})
+            # as browsers do with spaces and letters beyond ASCII
+            quoted = urllib.parse.quote(url, safe="%/:=&?~#+!$,;'@()*[]")
+            request = urllib.request.Request(quoted, headers={"User-Agent": AGENT})
             with urllib.request.urlopen(request, timeout=timeout) as answer:
                 content = answer.read(MOST_BYTES + 1)
                 complete = answer.length in (None, 0)
@@ -180,7 +184,7 @@ def _fetch(url, server, asked, pause, attempts, timeout, sleep) -> tuple[str, by
                 return "missing", b""
             told = error.headers.get("Retry-After", "")
             delay = min(float(told), 600.0) if re.fullmatch("[0-9]{1,9}", told) else delay
-        except (OSError, ValueError):  # no connection, a broken answer
+        except (OSError, ValueError, http.client.HTTPException):  # no connection, a broken answer
             pass
         if attempt < attempts - 1:
             sleep(delay)
@@ -193,7 +197,7 @@ def _robots(server: str, timeout: float) -> urllib.robotparser.RobotFileParser:
         request = urllib.request.Request(f"{server}/robots.txt", headers={"User-Agent": AGENT})
         with urllib.request.urlopen(request, timeout=timeout) as answer:
             rules.parse(answer.read(2**20).decode("utf-8", "replace").splitlines())
-    except (OSError, ValueError):
+    except (OSError, ValueError, http.client.HTTPException):
         rules.allow_all = True
     return rules
 
