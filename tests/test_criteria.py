@@ -280,6 +280,14 @@ def test_an_answer_that_is_none_stops_no_other_and_a_space_in_an_address_does_no
     assert asked[-3:] == ["/a%20b.jpg", "/%C3%A4%20.jpg", "/good.jpg"]
 
 
+def test_what_metadata_leave_empty_is_not_known(server, tmp_path):
+    empty = dict.fromkeys(("id", "title", "tags", "license", "sha256"))
+    photos = [empty | {"url": f"{server[0]}/{name}.jpg"} for name in ("good", "other")]
+    assert list(collected(tmp_path, photos).values()) == ["done", "done"]
+    table = collect.read_metadata(tmp_path / "meta.json")
+    assert table["image"].is_unique and set(table[["title", "license", "sha256"]].to_numpy().ravel()) == {""}
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

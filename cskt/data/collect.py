@@ -67,6 +67,7 @@ def read_metadata(path: str | Path, words: Collection[str] = ()) -> pd.DataFrame
             raise DataError(f"{path}: photo {index}: expected 'url' to be an http(s) address, found {url!r}")
         if not all(isinstance(photo.get(key, ""), str | int | None) for key in ("id", "title", "license", "sha256")):
             raise DataError(f"{path}: photo {index}: expected id, title, license and sha256 to be texts")
+        photo = {key: value for key, value in photo.items() if value is not None}
         text = f"{photo.get('title', '')} {photo.get('tags', '')}".lower()
         if words and not any(word.lower() in text for word in words):
             continue
