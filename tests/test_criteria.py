@@ -288,6 +288,12 @@ def test_what_metadata_leave_empty_is_not_known(server, tmp_path):
     assert table["image"].is_unique and set(table[["title", "license", "sha256"]].to_numpy().ravel()) == {""}
 
 
+def test_a_checksum_that_the_metadata_change_is_looked_at_again(server, tmp_path):
+    photo, right = {"id": "good", "url": f"{server[0]}/good.jpg"}, hashlib.sha256(jpeg("red")).hexdigest()
+    for digest, status in (("0" * 64, "wrong checksum"), (right, "done"), ("1" * 64, "wrong checksum"), ("", "done")):
+        assert collected(tmp_path, [photo | {"sha256": digest}]) == {"good.jpg": status}
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

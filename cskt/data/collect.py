@@ -108,8 +108,9 @@ def download(
     """Download pictures one at a time, and go on where an earlier call was.
 
     A picture whose file has the checksum of `downloads.csv` is kept; what a server said is not there, or is no
-    picture, is not asked for again. Between two requests to one server there is a pause; a busy one (429, 5xx, no
-    answer) is asked again after its Retry-After, or after twice as long each time. robots.txt is obeyed.
+    picture, is not asked for again, and what had a wrong checksum only when the metadata have another one. Between two
+    requests to one server there is a pause; a busy one (429, 5xx, no answer) is asked again after its Retry-After, or
+    after twice as long each time. robots.txt is obeyed.
 
     Args:
         table: by `read_metadata`.
@@ -120,8 +121,11 @@ def download(
         sleep: waits some seconds.
 
     Returns:
-        downloads.csv: status is "done", "refused" (robots.txt), "missing", "not a picture", "wrong checksum", "too
-        large", or "failed" (to be tried again by the next call).
+        downloads.csv: status is "done", "refused" (robots.txt), "missing", "not a picture", "wrong checksum" (sha256 is
+        then that of what came), "too large", or "failed" (to be tried again by the next call).
+
+    Raises:
+        DataError: the folder has a downloads.csv of another form.
     """
     folder = Path(folder)
     report = folder / "downloads.csv"
@@ -135,8 +139,9 @@ def download(
         path = folder / photo.image
         former = rows.get(photo.image)
         if former is not None and former["url"] == photo.url and former["status"] != "failed":
-            intact = path.is_file() and fingerprint(path) == former["sha256"]
-            if former["status"] != "done" or intact:
+            agreed = photo.sha256 in ("", former["sha256"])  # the metadata may have another one by now
+            intact = agreed and path.is_file() and fingerprint(path) == former["sha256"]
+            if {"done": intact, "wrong checksum": not agreed}.get(former["status"], True):
                 continue
         server = "{0.scheme}://{0.netloc}".format(urllib.parse.urlsplit(photo.url))
         if server not in robots:
@@ -154,7 +159,7 @@ def download(
             write_bytes(path, content)
         rows[photo.image] = {
             "image": photo.image, "url": photo.url, "license": photo.license, "status": status,
-            "sha256": digest if status == "done" else "", "bytes": str(len(content)),
+            "sha256": digest if status in ("done", "wrong checksum") else "", "bytes": str(len(content)),
         }  # fmt: skip
         # after each, so that an interrupted call loses nothing
         write_csv(report, pd.DataFrame(rows.values()))
