@@ -294,6 +294,13 @@ def test_a_checksum_that_the_metadata_change_is_looked_at_again(server, tmp_path
         assert collected(tmp_path, [photo | {"sha256": digest}]) == {"good.jpg": status}
 
 
+def test_a_list_of_downloads_of_another_form_is_named(server, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "downloads.csv").write_text("image,status\n1.jpg,done\n")
+    with pytest.raises(DataError, match=r"downloads\.csv, line 1: expected columns image, url"):
+        collected(tmp_path, [{"id": 1, "url": f"{server[0]}/good.jpg"}])
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -23,7 +23,7 @@ from PIL import Image
 
 from cskt.data.datasets import read_image
 from cskt.data.pictures import formats
-from cskt.data.reading import read_text
+from cskt.data.reading import read_csv, read_text
 from cskt.errors import DataError
 from cskt.files import fingerprint, write_bytes, write_csv
 from cskt.progress import bar
@@ -129,10 +129,9 @@ def download(
     """
     folder = Path(folder)
     report = folder / "downloads.csv"
-    known = (
-        pd.read_csv(report, dtype=str, keep_default_na=False) if report.is_file() else pd.DataFrame(columns=["image"])
-    )
-    rows: dict[str, dict[str, str]] = {row["image"]: row for row in known.to_dict("records")}
+    known = read_csv(report, tuple(_REPORT)).columns if report.is_file() else {}
+    former_rows = [dict(zip(known, row, strict=True)) for row in zip(*known.values(), strict=True)]
+    rows: dict[str, dict[str, str]] = {row["image"]: row for row in former_rows}
     asked: dict[str, float] = {}
     robots: dict[str, urllib.robotparser.RobotFileParser] = {}
     for photo in bar(list(table.itertuples(index=False)), desc="download", unit="image", leave=False):
