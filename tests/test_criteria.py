@@ -294,6 +294,13 @@ def test_a_checksum_that_the_metadata_change_is_looked_at_again(server, tmp_path
         assert collected(tmp_path, [photo | {"sha256": digest}]) == {"good.jpg": status}
 
 
+def test_robots_txt_is_a_request_like_any_other(server, tmp_path):
+    (tmp_path / "meta.json").write_text(json.dumps([{"id": 1, "url": f"{server[0]}/good.jpg"}]))
+    waits = []
+    collect.download(collect.read_metadata(tmp_path / "meta.json"), tmp_path, pause=5.0, sleep=waits.append)
+    assert len(waits) == 1 and 4.0 < waits[0] <= 5.0
+
+
 def test_a_list_of_downloads_of_another_form_is_named(server, tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "downloads.csv").write_text("image,status\n1.jpg,done\n")

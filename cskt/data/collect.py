@@ -145,6 +145,7 @@ def download(
         server = "{0.scheme}://{0.netloc}".format(urllib.parse.urlsplit(photo.url))
         if server not in robots:
             robots[server] = _robots(server, timeout)
+            asked[server] = time.monotonic()
         if not robots[server].can_fetch(AGENT, photo.url):
             status, content = "refused", b""
         else:
