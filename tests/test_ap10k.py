@@ -17,6 +17,7 @@ from cskt.data.datasets import labeled_set, unlabeled_set
 from cskt.errors import DataError
 from cskt.landmarks import SCHEMES
 from cskt.settings import Setting
+from cskt.species import family_of
 
 SCHEME = SCHEMES["ap10k17"]
 
@@ -105,6 +106,30 @@ def test_a_background_beyond_8_and_a_fourth_split_are_refused(root, tmp_path):
         instance_details(tmp_path / "own.json")
     with pytest.raises(DataError, match="not 'train' of 4"):
         read_ap10k(root, split=4)
+
+
+def test_what_other_programs_write_is_read_as_coco_is(root, tmp_path):
+    """Numbers as 7.0, which pandas writes; nothing for what is not known; an animal without a box."""
+    content = json.loads((root / annotation_file("val")).read_text())
+    faces = read_ap10k(root, "val")
+    for entry in content["annotations"]:
+        entry |= {key: float(entry[key]) for key in ("id", "image_id", "category_id")} | {"area": None}
+    for image in content["images"]:
+        image["background"] = None
+    content["categories"][0]["supercategory"] = None
+    entry, category = content["annotations"][-1], content["categories"][0]["name"]
+    content["annotations"].append({key: entry[key] for key in ("image_id", "category_id", "keypoints")} | {"id": 10**6})
+    (tmp_path / "data").symlink_to(root / "data")
+    (tmp_path / "own.json").write_text(json.dumps(content))
+    read = read_ap10k(tmp_path, file="own.json")
+    assert read.problems["problem"].tolist() == ["it has no 'bbox'"]
+    assert (read.table["area"] == read.table["w"] * read.table["h"]).all() and set(read.table["background"]) == {""}
+    assert read.table["picture"].tolist() == faces.table["picture"].tolist()
+    assert set(read.table.loc[read.table["species"] == category, "family"]) == {family_of(category)}
+    content["annotations"][0]["area"] = "wide"
+    (tmp_path / "own.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"annotations\[0\]: expected .area. as number, found .wide."):
+        read_ap10k(tmp_path, file="own.json")
 
 
 def test_the_unlabeled_part_is_a_folder_of_pictures(root):
@@ -253,9 +278,6 @@ def test_errors_on_held_out_groups_stand_beside_those_of_the_model_that_saw_all(
     assert (means.loc["inter", "groups"], means.loc["inter", "excess"]) == (1, pytest.approx(0.1))
     axes = figures_neighbours.generalization(results.reset_index())
     assert [text.get_text() for text in axes[0].get_yticklabels()] == ["cow (n = 2)"]
-
-
-# --- the benchmark
 
 
 def predictions(faces, noise=0.0, confidence=0.9, seed=0):
