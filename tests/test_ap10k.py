@@ -16,6 +16,7 @@ from cskt.data.augment import half_body
 from cskt.data.datasets import labeled_set, unlabeled_set
 from cskt.errors import DataError
 from cskt.landmarks import SCHEMES
+from cskt.report import generalization_table
 from cskt.settings import Setting
 from cskt.species import family_of
 
@@ -278,6 +279,19 @@ def test_errors_on_held_out_groups_stand_beside_those_of_the_model_that_saw_all(
     assert (means.loc["inter", "groups"], means.loc["inter", "excess"]) == (1, pytest.approx(0.1))
     axes = figures_neighbours.generalization(results.reset_index())
     assert [text.get_text() for text in axes[0].get_yticklabels()] == ["cow (n = 2)"]
+
+
+def test_what_is_held_out_with_one_test_image_has_no_interval():
+    seen = TEST.assign(protocol="all", name="all", shots=0, nme=0.1)
+    cow = seen[seen["image"] == "test_cow_0"].assign(protocol="intra", name="cow", nme=0.15)
+    results = generalization.compare(pd.concat([seen, cow]))
+    assert results.loc[0, ["images", "nme", "excess"]].tolist() == [1, 0.15, pytest.approx(0.05)]
+    assert results.filter(regex="low|high").isna().all(axis=None)
+    assert generalization_table(results).splitlines()[-1].endswith("| 1 | 15.00 | 10.00 | +5.00 |")
+    figures_neighbours.generalization(results)
+
+
+# --- the benchmark
 
 
 def predictions(faces, noise=0.0, confidence=0.9, seed=0):
