@@ -271,6 +271,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
 # the methods of which there is such a variant; of the others there is only what the paper about them means
 _OF_VARIANT = {"published": ("meta_cskt", "uda", "fixmatch"), "improved": ("meta_cskt",)}
 
+# lists of whole numbers -> the least of them
+_COUNTS = {"GENERALIZATION.SHOTS": 0, "SELECTION.BUDGETS": 1, "UNSUPERVISED.BUDGETS": 1}
 _CHOICES = {
     "PRECISION": ("auto", "float32", "bfloat16"),
     "OWN.BOX": ("auto", "landmarks", "picture"),
@@ -574,6 +576,8 @@ def _checked(key: str, value: Any, default: Any, where: str) -> Any:
     if kind is list and not ((value or not default) and all(isinstance(item, str) for item in value)):
         least = " with at least one" if default else ""
         raise ConfigError(f"{where}{key} must be a list of texts{least}, got {_shown(value)}")
+    if key in _COUNTS and not all(re.fullmatch("[0-9]{1,9}", item) and int(item) >= _COUNTS[key] for item in value):
+        raise ConfigError(f"{where}{key} must be whole numbers of {_COUNTS[key]} or more, got {_shown(value)}")
     if key in _CHOICES and value not in _CHOICES[key]:
         near = difflib.get_close_matches(value, _CHOICES[key], n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""

@@ -89,13 +89,15 @@ def compare(scores: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     Returns:
         One row per split: protocol, name, shots, images; nme with the ends of its 95 % interval over images; seen, the
         nme of the model that saw all, of the same images; excess, nme minus seen, with the ends of its paired interval.
+        Intervals are NaN of a single image.
     """
     whole = scores[scores["protocol"] == "all"].set_index("image")["nme"]
     rows = []
     for (protocol, name, shots), own in scores[scores["protocol"] != "all"].groupby(["protocol", "name", "shots"]):
         errors, others = own["nme"].to_numpy(), whole.loc[own["image"]].to_numpy()
-        low, high = metrics.bootstrap_interval(errors, seed)
-        excess_low, excess_high = metrics.paired_interval(errors, others, seed)
+        several = np.isfinite(errors).sum() > 1
+        low, high = metrics.bootstrap_interval(errors, seed) if several else (np.nan, np.nan)
+        excess_low, excess_high = metrics.paired_interval(errors, others, seed) if several else (np.nan, np.nan)
         rows.append({
             "protocol": protocol, "name": name, "shots": shots, "images": len(own), "nme": float(np.nanmean(errors)),
             "nme_low": low, "nme_high": high, "seen": float(np.nanmean(others)),

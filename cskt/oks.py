@@ -120,15 +120,22 @@ def average_precision(
         interval over pictures, of "all"), ap (OKS 0.50 to 0.95), ap50, ap75, ap_medium
         (32^2 to 96^2 pixels), ap_large, ar and the same of ar; NaN where there is no such instance. "all" is the mean
         over the categories that have one: each category counts as much as any other.
+
+    Raises:
+        ValueError: a detection with a landmark or a score that is NaN or infinite.
     """
+    if not np.isfinite(landmarks).all() or not np.isfinite(detections["score"].to_numpy(float)).all():
+        raise ValueError("a detection without a place or a score: pycocotools would take it as a hit")
     from pycocotools.cocoeval import COCOeval
 
     names = {name: number for number, name in enumerate(sorted(truth["category"].unique()), start=1)}
-    pictures = {name: number for number, name in enumerate(sorted(truth["picture"].unique()), start=1)}
+    # a detection in a picture without an animal is a false one
+    all_pictures = sorted({*truth["picture"], *detections["picture"]})
+    pictures = {name: number for number, name in enumerate(all_pictures, start=1)}
     # pycocotools prints a report of each of its steps
     with contextlib.redirect_stdout(io.StringIO()):
         ground = _coco(_ground_truth(truth, true_landmarks, names, pictures), names, pictures)
-        known = detections["picture"].isin(pictures) & detections["category"].isin(names)
+        known = detections["category"].isin(names)
         rows = _detections(detections[known], landmarks[known.to_numpy()], names, pictures)
         found = ground.loadRes(rows) if rows else _coco([], names, pictures)
         table = []

@@ -164,7 +164,7 @@ def generalization_table(results: pd.DataFrame) -> str:
     for (protocol, name, shots), own in results.groupby(["protocol", "name", "shots"], sort=False):
         mean = own.mean(numeric_only=True)
         above = f"{100 * mean.excess:+.2f}"
-        if len(own) == 1:
+        if len(own) == 1 and not pd.isna(mean.excess_low):
             above += f" ({100 * mean.excess_low:.2f} to {100 * mean.excess_high:.2f})"
         cells = [name, trained_on[protocol], f"{shots}", f"{mean.images:.0f}", f"{100 * mean.nme:.2f}"]
         lines.append(f"| {' | '.join([*cells, f'{100 * mean.seen:.2f}', above])} |")

@@ -16,7 +16,9 @@ from cskt.data.augment import half_body
 from cskt.data.datasets import labeled_set, unlabeled_set
 from cskt.errors import DataError
 from cskt.landmarks import SCHEMES
+from cskt.report import generalization_table
 from cskt.settings import Setting
+from cskt.species import family_of
 
 SCHEME = SCHEMES["ap10k17"]
 
@@ -105,6 +107,30 @@ def test_a_background_beyond_8_and_a_fourth_split_are_refused(root, tmp_path):
         instance_details(tmp_path / "own.json")
     with pytest.raises(DataError, match="not 'train' of 4"):
         read_ap10k(root, split=4)
+
+
+def test_what_other_programs_write_is_read_as_coco_is(root, tmp_path):
+    """Numbers as 7.0, which pandas writes; nothing for what is not known; an animal without a box."""
+    content = json.loads((root / annotation_file("val")).read_text())
+    faces = read_ap10k(root, "val")
+    for entry in content["annotations"]:
+        entry |= {key: float(entry[key]) for key in ("id", "image_id", "category_id")} | {"area": None}
+    for image in content["images"]:
+        image["background"] = None
+    content["categories"][0]["supercategory"] = None
+    entry, category = content["annotations"][-1], content["categories"][0]["name"]
+    content["annotations"].append({key: entry[key] for key in ("image_id", "category_id", "keypoints")} | {"id": 10**6})
+    (tmp_path / "data").symlink_to(root / "data")
+    (tmp_path / "own.json").write_text(json.dumps(content))
+    read = read_ap10k(tmp_path, file="own.json")
+    assert read.problems["problem"].tolist() == ["it has no 'bbox'"]
+    assert (read.table["area"] == read.table["w"] * read.table["h"]).all() and set(read.table["background"]) == {""}
+    assert read.table["picture"].tolist() == faces.table["picture"].tolist()
+    assert set(read.table.loc[read.table["species"] == category, "family"]) == {family_of(category)}
+    content["annotations"][0]["area"] = "wide"
+    (tmp_path / "own.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"annotations\[0\]: expected .area. as number, found .wide."):
+        read_ap10k(tmp_path, file="own.json")
 
 
 def test_the_unlabeled_part_is_a_folder_of_pictures(root):
@@ -253,6 +279,16 @@ def test_errors_on_held_out_groups_stand_beside_those_of_the_model_that_saw_all(
     assert (means.loc["inter", "groups"], means.loc["inter", "excess"]) == (1, pytest.approx(0.1))
     axes = figures_neighbours.generalization(results.reset_index())
     assert [text.get_text() for text in axes[0].get_yticklabels()] == ["cow (n = 2)"]
+
+
+def test_what_is_held_out_with_one_test_image_has_no_interval():
+    seen = TEST.assign(protocol="all", name="all", shots=0, nme=0.1)
+    cow = seen[seen["image"] == "test_cow_0"].assign(protocol="intra", name="cow", nme=0.15)
+    results = generalization.compare(pd.concat([seen, cow]))
+    assert results.loc[0, ["images", "nme", "excess"]].tolist() == [1, 0.15, pytest.approx(0.05)]
+    assert results.filter(regex="low|high").isna().all(axis=None)
+    assert generalization_table(results).splitlines()[-1].endswith("| 1 | 15.00 | 10.00 | +5.00 |")
+    figures_neighbours.generalization(results)
 
 
 # --- the benchmark

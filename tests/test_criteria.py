@@ -206,6 +206,9 @@ def server():
             content, status, headers = jpeg("red"), 200, {}
             if self.path == "/robots.txt":
                 content = b"User-agent: *\nDisallow: /private/\n"
+            elif self.path == "/odd.jpg":
+                self.wfile.write(b"nonsense\r\n\r\n")
+                return
             elif self.path == "/page.jpg":
                 content = b"<html>"
             elif self.path == "/gone.jpg":
@@ -262,6 +265,49 @@ def test_pictures_are_downloaded_politely_and_an_interrupted_call_goes_on(server
     assert again.set_index("image")["status"].to_dict() == status
 
 
+def collected(folder, photos):
+    """The statuses of a download of some photos, by file name."""
+    (folder / "meta.json").write_text(json.dumps(photos))
+    table = collect.read_metadata(folder / "meta.json")
+    report = collect.download(table, folder / "photos", pause=0.0, attempts=2, sleep=lambda seconds: None)
+    return report.set_index("image")["status"].to_dict()
+
+
+def test_an_answer_that_is_none_stops_no_other_and_a_space_in_an_address_does_no_harm(server, tmp_path):
+    address, asked = server
+    photos = [{"id": k, "url": f"{address}/{name}.jpg"} for k, name in enumerate(("odd", "a b", "\u00e4%20", "good"))]
+    assert collected(tmp_path, photos) == {"0.jpg": "failed", "1.jpg": "done", "2.jpg": "done", "3.jpg": "done"}
+    assert asked[-3:] == ["/a%20b.jpg", "/%C3%A4%20.jpg", "/good.jpg"]
+
+
+def test_what_metadata_leave_empty_is_not_known(server, tmp_path):
+    empty = dict.fromkeys(("id", "title", "tags", "license", "sha256"))
+    photos = [empty | {"url": f"{server[0]}/{name}.jpg"} for name in ("good", "other")]
+    assert list(collected(tmp_path, photos).values()) == ["done", "done"]
+    table = collect.read_metadata(tmp_path / "meta.json")
+    assert table["image"].is_unique and set(table[["title", "license", "sha256"]].to_numpy().ravel()) == {""}
+
+
+def test_a_checksum_that_the_metadata_change_is_looked_at_again(server, tmp_path):
+    photo, right = {"id": "good", "url": f"{server[0]}/good.jpg"}, hashlib.sha256(jpeg("red")).hexdigest()
+    for digest, status in (("0" * 64, "wrong checksum"), (right, "done"), ("1" * 64, "wrong checksum"), ("", "done")):
+        assert collected(tmp_path, [photo | {"sha256": digest}]) == {"good.jpg": status}
+
+
+def test_robots_txt_is_a_request_like_any_other(server, tmp_path):
+    (tmp_path / "meta.json").write_text(json.dumps([{"id": 1, "url": f"{server[0]}/good.jpg"}]))
+    waits = []
+    collect.download(collect.read_metadata(tmp_path / "meta.json"), tmp_path, pause=5.0, sleep=waits.append)
+    assert len(waits) == 1 and 4.0 < waits[0] <= 5.0
+
+
+def test_a_list_of_downloads_of_another_form_is_named(server, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "downloads.csv").write_text("image,status\n1.jpg,done\n")
+    with pytest.raises(DataError, match=r"downloads\.csv, line 1: expected columns image, url"):
+        collected(tmp_path, [{"id": 1, "url": f"{server[0]}/good.jpg"}])
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -270,6 +316,7 @@ def test_pictures_are_downloaded_politely_and_an_interrupted_call_goes_on(server
         ([{"url": "http://x/a.jpg", "id": 1}, {"url": "http://x/b.jpg", "id": 1}], "occurs twice"),
         ({"pages": []}, "expected a list of photos"),
         ([{"url": "http://[::1/a.jpg"}], "expected 'url' to be an http"),
+        ([{"url": "http://x:port/a.jpg"}], "expected 'url' to be an http"),
         ([{"url": "http://x/\ud800.jpg"}], "expected 'url' to be an http"),
         ([{"url": "http://x/a.jpg", "id": "7" * 5000}], "'id' of letters and digits"),
         ([{"url": "http://x/a.jpg", "title": ["a"]}], "photo 0: expected id, title, license and sha256 to be texts"),

@@ -133,6 +133,29 @@ def test_without_detections_the_precision_is_0_and_without_large_instances_their
     assert (table["ap"] == 0).all() and table["ap_large"].isna().all()
 
 
+def test_a_detection_in_a_picture_without_an_animal_is_a_false_one_as_for_pycocotools():
+    truth, true, _, _ = scene(2)
+    right = truth[["picture", "category"]].assign(score=0.5)
+    places = np.nan_to_num(true, nan=50.0)
+    before = oks.average_precision(truth, true, right, places, SIGMAS)
+    wrong = right.head(1).assign(picture="empty.jpg", score=0.9)
+    both = pd.concat([right, wrong]), np.concatenate([places, places[:1]])
+    after = oks.average_precision(truth, true, *both, SIGMAS).set_index("category")["ap"]
+    assert before["ap"].tolist() == pytest.approx([1.0] * len(before))
+    assert after[right["category"][0]] < 0.95 and after["all"] < 0.99
+
+
+@pytest.mark.parametrize("what", ["landmark", "score"])
+def test_a_detection_that_is_no_number_is_no_hit(what):
+    truth, true, found, landmarks = scene(2)
+    if what == "landmark":
+        landmarks[0, 3, 0] = np.nan
+    else:
+        found.loc[0, "score"] = np.inf
+    with pytest.raises(ValueError, match="without a place or a score"):
+        oks.average_precision(truth, true, found, landmarks, SIGMAS)
+
+
 def test_suppression_keeps_the_better_of_two_that_are_alike():
     _, true, _, _ = scene()
     one = np.nan_to_num(true[0], nan=50.0)

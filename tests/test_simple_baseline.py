@@ -7,7 +7,7 @@ The lists below are made from the definition of the networks (HRNet: four stages
 import pytest
 import torch
 
-from cskt.errors import DataError
+from cskt.errors import ConfigError, DataError
 from cskt.models import LandmarkNet, checkpoints
 from cskt.models.simple_baseline import SimpleBaseline
 
@@ -128,6 +128,12 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
         checkpoints.load_mmpose(tmp_path / "model.pth", "pose_resnet50", "ap10k17", 17)
     with pytest.raises(DataError, match="no such checkpoint"):
         checkpoints.load_mmpose(tmp_path / "none.pth", "pose_resnet50", "ap10k17", 17)
+
+
+@pytest.mark.parametrize("name", ["pose_resnet18", "hrnet_w18"])
+def test_weights_that_timm_does_not_have_are_named(name):
+    with pytest.raises(ConfigError, match=r"MODEL.WEIGHTS .none_such.: .*Invalid pretrained tag"):
+        LandmarkNet(name, "ap10k17", 17, 64, "linear", "none_such")
 
 
 def test_the_maps_are_a_quarter_of_the_input_and_start_near_zero():

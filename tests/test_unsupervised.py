@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 from builders import CPU, few_shot, run, same, unlabeled_faces, use_tiny_network, weights
+from torchvision.models import vgg16
 
 from cskt import geometry, regression
+from cskt.errors import ConfigError, DataError
 from cskt.heatmaps import CODECS
 from cskt.landmarks import register
 from cskt.methods import inter_intra
@@ -24,7 +26,7 @@ def method(monkeypatch, points=3, **options):
     detector = LandmarkNet("tiny", scheme.name, points, 32, "softmax")
     generator = inter_intra.Generator(points, width=4, blocks=1)
     features = inter_intra.net_features(few_shot())
-    options = inter_intra.Options(batch=4, **options)
+    options = inter_intra.Options(**{"batch": 4} | options)
     return inter_intra.InterIntra(detector, generator, unlabeled_faces(8), features, AROUND, options)
 
 
@@ -63,6 +65,29 @@ def test_a_turn_and_a_zoom_leave_the_center_in_place():
     assert torch.allclose(geometry.apply(matrix, center.expand(2, 1, 2)), center.expand(2, 1, 2), atol=1e-5)
     moved = geometry.apply(matrix, right.expand(2, 1, 2))[:, 0]
     assert torch.allclose(moved, torch.tensor([[15.5, 20.5], [25.5, 15.5]]), atol=1e-5)
+
+
+def test_vgg_is_looked_through_after_four_of_its_layers_and_another_file_is_named(tmp_path):
+    with torch.device("meta"):
+        shapes = {key: value.shape for key, value in vgg16(weights=None).state_dict().items()}
+    # weights of 0, and as bias the number of the layer: what is seen tells where
+    number = {key: float(key.split(".")[1]) * key.endswith("bias") for key in shapes}
+    content = {key: torch.full((1,), number[key]).expand(shape) for key, shape in shapes.items()}
+    torch.save(content, tmp_path / "vgg.pth")
+    found = inter_intra.vgg_features(str(tmp_path / "vgg.pth"))(torch.rand(1, 3, 16, 16))
+    # the convolutions before relu1_2, 2_2, 3_3 and 4_3
+    assert [maps.unique().tolist() for maps in found] == [[2.0], [7.0], [14.0], [21.0]]
+    assert [tuple(maps.shape[1:]) for maps in found] == [(64, 16, 16), (128, 8, 8), (256, 4, 4), (512, 2, 2)]
+    torch.save({"weight": torch.ones(1)}, tmp_path / "other.pth")
+    with pytest.raises(DataError, match="not the weights of torchvision's VGG-16"):
+        inter_intra.vgg_features(tmp_path / "other.pth")
+    with pytest.raises(DataError, match=r"none\.pth: no such"):
+        inter_intra.vgg_features(tmp_path / "none.pth")
+
+
+def test_a_batch_of_one_face_has_nobody_to_borrow_from(monkeypatch):
+    with pytest.raises(ConfigError, match="take 2 or more"):
+        method(monkeypatch, batch=1)
 
 
 @pytest.mark.slow

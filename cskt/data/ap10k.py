@@ -1,12 +1,13 @@
 """AP-10K: reader of its layout, with what COCO's has not: families, kinds of background, areas, the unlabeled part."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from cskt.data.coco import read_coco
+from cskt.data.coco import _id, read_coco
 from cskt.data.folder import read_folder
 from cskt.data.reading import read_text
 from cskt.data.table import Annotations
@@ -46,10 +47,10 @@ def read_ap10k(
 ) -> Annotations:  # fmt: skip
     """Read one part of AP-10K.
 
-    As `read_coco`, but the family is AP-10K's own (the category's supercategory; its Cercopithecidae hold what our
-    taxonomy puts into three families), and the table has the columns picture (the image file's name: an image may hold
-    several animals), background (a name of `BACKGROUNDS`, "" where the file says none) and area (square pixels, as
-    the file says: what OKS is measured by).
+    As `read_coco`, but the family is AP-10K's own (the category's supercategory, where it has one; its Cercopithecidae
+    hold what our taxonomy puts into three families), and the table has the columns picture (the image file's name: an
+    image may hold several animals), background (a name of `BACKGROUNDS`, "" where the file says none) and area (square
+    pixels, as the file says, or of the box: what OKS is measured by).
 
     Args:
         root: folder with annotations/ and data/.
@@ -68,6 +69,7 @@ def read_ap10k(
     read = read_coco(path, root / images, scheme=scheme, split=part, labels=labels)
     details = instance_details(path)
     table = read.table.merge(details, on="image", how="left", validate="one_to_one", suffixes=("_ours", ""))
+    table["family"] = table["family"].where(table["family"] != "", table["family_ours"])
     table = table.drop(columns="family_ours")[[*read.table.columns, "picture", "background", "area"]]
     return replace(read, table=table)
 
@@ -80,20 +82,26 @@ def instance_details(path: str | Path) -> pd.DataFrame:
         and area.
     """
     content = json.loads(read_text(Path(path)))
-    images = {image["id"]: image for image in content["images"]}
-    families = {category["id"]: str(category.get("supercategory", "")) for category in content["categories"]}
-    count = pd.Series([entry["image_id"] for entry in content["annotations"]]).value_counts()
+    images = {_id(image["id"]): image for image in content["images"]}
+    families = {_id(one["id"]): one.get("supercategory") or "" for one in content["categories"]}
+    count = Counter(_id(entry["image_id"]) for entry in content["annotations"])
     rows = []
-    for entry in content["annotations"]:
-        image = images[entry["image_id"]]
-        ground = image.get("background", 0)
+    for index, entry in enumerate(content["annotations"]):
+        number = _id(entry["image_id"])
+        image = images[number]
+        ground = image.get("background") or 0
         if ground not in range(len(BACKGROUNDS) + 1):
             most = len(BACKGROUNDS)
             raise DataError(f"{path}: image {image['id']!r}: expected background 1 to {most}, found {ground!r}")
         name = image["file_name"]
-        row_name = name if count[image["id"]] == 1 else f"{name}#{entry['id']}"
-        area = entry.get("area", entry["bbox"][2] * entry["bbox"][3])
-        rows.append((row_name, name, families[entry["category_id"]], ("", *BACKGROUNDS)[ground], float(area)))
+        row_name = name if count[number] == 1 else f"{name}#{_id(entry['id'])}"
+        if (area := entry.get("area")) is None:
+            box = entry.get("bbox") or [0, 0, 0, 0]  # one without a box is no row of the table
+            area = box[2] * box[3]
+        elif not isinstance(area, int | float):
+            raise DataError(f"{path}: annotations[{index}]: expected 'area' as number, found {area!r}")
+        family = str(families[_id(entry["category_id"])])
+        rows.append((row_name, name, family, ("", *BACKGROUNDS)[int(ground)], float(area)))
     return pd.DataFrame(rows, columns=["image", "picture", "family", "background", "area"])
 
 

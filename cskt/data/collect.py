@@ -5,6 +5,7 @@ known, "id", "title", "tags", "license" and "sha256". What one may do with a pic
 """
 
 import hashlib
+import http.client
 import io
 import json
 import re
@@ -22,7 +23,7 @@ from PIL import Image
 
 from cskt.data.datasets import read_image
 from cskt.data.pictures import formats
-from cskt.data.reading import read_text
+from cskt.data.reading import read_csv, read_text
 from cskt.errors import DataError
 from cskt.files import fingerprint, write_bytes, write_csv
 from cskt.progress import bar
@@ -66,6 +67,7 @@ def read_metadata(path: str | Path, words: Collection[str] = ()) -> pd.DataFrame
             raise DataError(f"{path}: photo {index}: expected 'url' to be an http(s) address, found {url!r}")
         if not all(isinstance(photo.get(key, ""), str | int | None) for key in ("id", "title", "license", "sha256")):
             raise DataError(f"{path}: photo {index}: expected id, title, license and sha256 to be texts")
+        photo = {key: value for key, value in photo.items() if value is not None}
         text = f"{photo.get('title', '')} {photo.get('tags', '')}".lower()
         if words and not any(word.lower() in text for word in words):
             continue
@@ -88,9 +90,10 @@ def _address(url: object) -> urllib.parse.SplitResult | None:
     """The parts of an http(s) address; None if it is none."""
     try:
         address = urllib.parse.urlsplit(url) if isinstance(url, str) and url.encode() else None
-    except ValueError:  # of brackets that hold no IPv6 address, and of half a character
+        found = address and address.scheme in ("http", "https") and address.hostname and address.port != 0
+    except ValueError:  # of brackets that hold no IPv6 address, a port that is no number, and of half a character
         return None
-    return address if address and address.scheme in ("http", "https") and address.hostname else None
+    return address if found else None
 
 
 def download(
@@ -105,8 +108,9 @@ def download(
     """Download pictures one at a time, and go on where an earlier call was.
 
     A picture whose file has the checksum of `downloads.csv` is kept; what a server said is not there, or is no
-    picture, is not asked for again. Between two requests to one server there is a pause; a busy one (429, 5xx, no
-    answer) is asked again after its Retry-After, or after twice as long each time. robots.txt is obeyed.
+    picture, is not asked for again, and what had a wrong checksum only when the metadata have another one. Between two
+    requests to one server there is a pause; a busy one (429, 5xx, no answer) is asked again after its Retry-After, or
+    after twice as long each time. robots.txt is obeyed.
 
     Args:
         table: by `read_metadata`.
@@ -117,27 +121,31 @@ def download(
         sleep: waits some seconds.
 
     Returns:
-        downloads.csv: status is "done", "refused" (robots.txt), "missing", "not a picture", "wrong checksum", "too
-        large", or "failed" (to be tried again by the next call).
+        downloads.csv: status is "done", "refused" (robots.txt), "missing", "not a picture", "wrong checksum" (sha256 is
+        then that of what came), "too large", or "failed" (to be tried again by the next call).
+
+    Raises:
+        DataError: the folder has a downloads.csv of another form.
     """
     folder = Path(folder)
     report = folder / "downloads.csv"
-    known = (
-        pd.read_csv(report, dtype=str, keep_default_na=False) if report.is_file() else pd.DataFrame(columns=["image"])
-    )
-    rows: dict[str, dict[str, str]] = {row["image"]: row for row in known.to_dict("records")}
+    known = read_csv(report, tuple(_REPORT)).columns if report.is_file() else {}
+    former_rows = [dict(zip(known, row, strict=True)) for row in zip(*known.values(), strict=True)]
+    rows: dict[str, dict[str, str]] = {row["image"]: row for row in former_rows}
     asked: dict[str, float] = {}
     robots: dict[str, urllib.robotparser.RobotFileParser] = {}
     for photo in bar(list(table.itertuples(index=False)), desc="download", unit="image", leave=False):
         path = folder / photo.image
         former = rows.get(photo.image)
         if former is not None and former["url"] == photo.url and former["status"] != "failed":
-            intact = path.is_file() and fingerprint(path) == former["sha256"]
-            if former["status"] != "done" or intact:
+            agreed = photo.sha256 in ("", former["sha256"])  # the metadata may have another one by now
+            intact = agreed and path.is_file() and fingerprint(path) == former["sha256"]
+            if {"done": intact, "wrong checksum": not agreed}.get(former["status"], True):
                 continue
         server = "{0.scheme}://{0.netloc}".format(urllib.parse.urlsplit(photo.url))
         if server not in robots:
             robots[server] = _robots(server, timeout)
+            asked[server] = time.monotonic()
         if not robots[server].can_fetch(AGENT, photo.url):
             status, content = "refused", b""
         else:
@@ -151,7 +159,7 @@ def download(
             write_bytes(path, content)
         rows[photo.image] = {
             "image": photo.image, "url": photo.url, "license": photo.license, "status": status,
-            "sha256": digest if status == "done" else "", "bytes": str(len(content)),
+            "sha256": digest if status in ("done", "wrong checksum") else "", "bytes": str(len(content)),
         }  # fmt: skip
         # after each, so that an interrupted call loses nothing
         write_csv(report, pd.DataFrame(rows.values()))
@@ -167,7 +175,9 @@ def _fetch(url, server, asked, pause, attempts, timeout, sleep) -> tuple[str, by
         asked[server] = time.monotonic()
         delay = pause * 2**attempt
         try:
-            request = urllib.request.Request(url, headers={"User-Agent": AGENT})
+            # as browsers do with spaces and letters beyond ASCII
+            quoted = urllib.parse.quote(url, safe="%/:=&?~#+!$,;'@()*[]")
+            request = urllib.request.Request(quoted, headers={"User-Agent": AGENT})
             with urllib.request.urlopen(request, timeout=timeout) as answer:
                 content = answer.read(MOST_BYTES + 1)
                 complete = answer.length in (None, 0)
@@ -180,7 +190,7 @@ def _fetch(url, server, asked, pause, attempts, timeout, sleep) -> tuple[str, by
                 return "missing", b""
             told = error.headers.get("Retry-After", "")
             delay = min(float(told), 600.0) if re.fullmatch("[0-9]{1,9}", told) else delay
-        except (OSError, ValueError):  # no connection, a broken answer
+        except (OSError, ValueError, http.client.HTTPException):  # no connection, a broken answer
             pass
         if attempt < attempts - 1:
             sleep(delay)
@@ -193,7 +203,7 @@ def _robots(server: str, timeout: float) -> urllib.robotparser.RobotFileParser:
         request = urllib.request.Request(f"{server}/robots.txt", headers={"User-Agent": AGENT})
         with urllib.request.urlopen(request, timeout=timeout) as answer:
             rules.parse(answer.read(2**20).decode("utf-8", "replace").splitlines())
-    except (OSError, ValueError):
+    except (OSError, ValueError, http.client.HTTPException):
         rules.allow_all = True
     return rules
 

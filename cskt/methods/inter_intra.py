@@ -16,9 +16,11 @@ from torch import nn
 from cskt import geometry
 from cskt.data.augment import View, take_view
 from cskt.data.datasets import UnlabeledSet, batch_indices, plain_images
+from cskt.errors import ConfigError, DataError
 from cskt.landmarks import Scheme, SharedLandmarks
 from cskt.methods.supervised import Surroundings
 from cskt.models import LandmarkNet, autocast, checkpoints
+from cskt.models.untrusted import read_plain
 from cskt.training import average_in, averaged_copy
 
 TEMPERATURE = 0.1  # of the soft-argmax
@@ -127,11 +129,20 @@ class Generator(nn.Module):
 
 
 def vgg_features(weights: str) -> Callable[[torch.Tensor], list[torch.Tensor]]:
-    """relu1_2, 2_2, 3_3 and 4_3 of torchvision's VGG-16 with the weights of a file; its input is not normalized."""
+    """relu1_2, 2_2, 3_3 and 4_3 of torchvision's VGG-16 with the weights of a file; its input is not normalized.
+
+    Raises:
+        DataError: no such file, or one that does not hold these weights.
+    """
     from torchvision.models import vgg16
 
-    net = vgg16(weights=None)
-    net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    content = read_plain(weights)
+    with torch.device("meta"):
+        net = vgg16(weights=None)
+    try:
+        net.load_state_dict(content, assign=True)
+    except (AttributeError, RuntimeError, TypeError) as error:
+        raise DataError(f"{weights}: not the weights of torchvision's VGG-16") from error
     layers = net.features[:23].eval().requires_grad_(False)
 
     def features(images: torch.Tensor) -> list[torch.Tensor]:
@@ -170,6 +181,8 @@ class InterIntra:
         self, detector: LandmarkNet, generator: Generator, data: UnlabeledSet,
         features: Callable[[torch.Tensor], list[torch.Tensor]], around: Surroundings, options: Options,
     ):  # fmt: skip
+        if options.batch < 2:
+            raise ConfigError("UNSUPERVISED.BATCH 1: a face has no other one to borrow points from; take 2 or more")
         self.detector = detector.to(around.device).train()
         self.generator = generator.to(around.device).train()
         self.average = averaged_copy(self.detector)

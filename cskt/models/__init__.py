@@ -54,7 +54,13 @@ class LandmarkNet(nn.Module):
                 raise ConfigError(f"INPUT.SIZE {size} is not a multiple of {deepest}, as the scales of {name} need")
         build, self.stride = NETWORKS[name]
         # images come in channels-last too: a fifth quicker on a CPU in bfloat16, more on a GPU
-        self.net = build(landmarks, weights).to(memory_format=torch.channels_last)
+        try:
+            self.net = build(landmarks, weights).to(memory_format=torch.channels_last)
+        except RuntimeError as error:
+            # timm, of a tag that it does not know for this backbone
+            if "pretrained tag" not in str(error):
+                raise
+            raise ConfigError(f"MODEL.WEIGHTS {weights!r}: {error}") from error
         self.spec = {"name": name, "scheme": scheme, "landmarks": landmarks, "size": size, "output": output}
         if frozen:
             if not hasattr(self.net, "freeze"):
