@@ -196,16 +196,16 @@ def jpeg(color):
 
 
 @pytest.fixture
-def server():
+def server(request):
     """A server on this machine: pictures, a page, one that is busy at first, one that breaks off; robots.txt."""
-    asked = []
+    asked, robots = [], getattr(request, "param", (200, b"User-agent: *\nDisallow: /private/\n"))
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             asked.append(self.path)
             content, status, headers = jpeg("red"), 200, {}
             if self.path == "/robots.txt":
-                content = b"User-agent: *\nDisallow: /private/\n"
+                status, content = robots
             elif self.path == "/odd.jpg":
                 self.wfile.write(b"nonsense\r\n\r\n")
                 return
@@ -299,6 +299,21 @@ def test_robots_txt_is_a_request_like_any_other(server, tmp_path):
     waits = []
     collect.download(collect.read_metadata(tmp_path / "meta.json"), tmp_path, pause=5.0, sleep=waits.append)
     assert len(waits) == 1 and 4.0 < waits[0] <= 5.0
+
+
+@pytest.mark.parametrize("server", [(200, b"User-agent: *\nCrawl-delay: 30\n")], indirect=True)
+def test_a_server_may_ask_for_longer_pauses(server, tmp_path):
+    (tmp_path / "meta.json").write_text(json.dumps([{"id": 1, "url": f"{server[0]}/good.jpg"}]))
+    waits = []
+    collect.download(collect.read_metadata(tmp_path / "meta.json"), tmp_path, pause=5.0, sleep=waits.append)
+    assert len(waits) == 1 and 29.0 < waits[0] <= 30.0
+
+
+@pytest.mark.parametrize("server", [(503, b"")], indirect=True)
+def test_nothing_is_asked_of_a_server_that_is_too_busy_for_robots_txt(server, tmp_path):
+    (tmp_path / "meta.json").write_text(json.dumps([{"id": 1, "url": f"{server[0]}/good.jpg"}]))
+    report = collect.download(collect.read_metadata(tmp_path / "meta.json"), tmp_path, sleep=lambda seconds: None)
+    assert report["status"].tolist() == ["failed"] and server[1] == ["/robots.txt"]
 
 
 def test_a_list_of_downloads_of_another_form_is_named(server, tmp_path):

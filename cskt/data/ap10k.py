@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cskt.data.coco import _id, read_coco
+from cskt.data.coco import entry_id, read_coco
 from cskt.data.folder import read_folder
 from cskt.data.reading import read_text
 from cskt.data.table import Annotations
@@ -82,25 +82,25 @@ def instance_details(path: str | Path) -> pd.DataFrame:
         and area.
     """
     content = json.loads(read_text(Path(path)))
-    images = {_id(image["id"]): image for image in content["images"]}
-    families = {_id(one["id"]): one.get("supercategory") or "" for one in content["categories"]}
-    count = Counter(_id(entry["image_id"]) for entry in content["annotations"])
+    images = {entry_id(image["id"]): image for image in content["images"]}
+    families = {entry_id(one["id"]): one.get("supercategory") or "" for one in content["categories"]}
+    count = Counter(entry_id(entry["image_id"]) for entry in content["annotations"])
     rows = []
     for index, entry in enumerate(content["annotations"]):
-        number = _id(entry["image_id"])
+        number = entry_id(entry["image_id"])
         image = images[number]
         ground = image.get("background") or 0
         if ground not in range(len(BACKGROUNDS) + 1):
             most = len(BACKGROUNDS)
             raise DataError(f"{path}: image {image['id']!r}: expected background 1 to {most}, found {ground!r}")
         name = image["file_name"]
-        row_name = name if count[number] == 1 else f"{name}#{_id(entry['id'])}"
+        row_name = name if count[number] == 1 else f"{name}#{entry_id(entry['id'])}"
         if (area := entry.get("area")) is None:
             box = entry.get("bbox") or [0, 0, 0, 0]  # one without a box is no row of the table
             area = box[2] * box[3]
         elif not isinstance(area, int | float):
             raise DataError(f"{path}: annotations[{index}]: expected 'area' as number, found {area!r}")
-        family = str(families[_id(entry["category_id"])])
+        family = str(families[entry_id(entry["category_id"])])
         rows.append((row_name, name, family, ("", *BACKGROUNDS)[int(ground)], float(area)))
     return pd.DataFrame(rows, columns=["image", "picture", "family", "background", "area"])
 

@@ -54,7 +54,7 @@ def read_coco(
     categories = _by_id(file, content, "categories")
     images = _by_id(file, content, "images")
     _by_id(file, content, "annotations")
-    annotated = {_id(entry.get("category_id")) for entry in content["annotations"]}
+    annotated = {entry_id(entry.get("category_id")) for entry in content["annotations"]}
     annotated = {key: category for key, category in categories.items() if key in annotated}
     scheme = scheme or _scheme(file, list(annotated.values() or categories.values()), labels)
     orders = {key: _order(file, category, scheme) for key, category in annotated.items()} if labels else {}
@@ -68,14 +68,14 @@ def read_coco(
     for name, line in listed.repeats if listed else []:
         problems.exclude(name, list_file, "listed more than once, used once", line)
 
-    faces = Counter(_id(entry.get("image_id")) for entry in content["annotations"])
+    faces = Counter(entry_id(entry.get("image_id")) for entry in content["annotations"])
     seen, rows, landmarks, sizes = set(), [], [], []
     for index, entry in enumerate(content["annotations"]):
         where = f"{file}: annotations[{index}]"
         image = _lookup(images, entry, "image_id", where)
         category = _lookup(categories, entry, "category_id", where)
         file_name = image["file_name"]
-        name = file_name if faces[_id(image["id"])] == 1 else f"{file_name}#{_id(entry['id'])}"
+        name = file_name if faces[entry_id(image["id"])] == 1 else f"{file_name}#{entry_id(entry['id'])}"
         if file_name not in wanted and name not in wanted:
             continue
         seen |= {file_name, name}
@@ -87,7 +87,7 @@ def read_coco(
             problems.exclude(name, where, f"it has no {absent[0]!r}")
             continue
         box = _vector(entry, "bbox", 4, where)
-        points = _keypoints(entry, orders[_id(category["id"])], where) if labels else None
+        points = _keypoints(entry, orders[entry_id(category["id"])], where) if labels else None
         size = _size(image, f"{file}: image {image['id']!r}")
         path = folder / file_name
         if problem := box_problem(tuple(box), size):
@@ -199,7 +199,8 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return entry
 
 
-def _id(value: Any) -> Any:
+def entry_id(value: Any) -> Any:
+    """An id of a COCO file as it is compared: a whole number or text; None for anything else."""
     # pandas writes 7.0 where one number of a column is missing
     if isinstance(value, float) and value.is_integer():
         return int(value)
@@ -210,7 +211,7 @@ def _id(value: Any) -> Any:
 def _by_id(file: Path, content: dict[str, Any], key: str) -> dict[int | str, dict]:
     found: dict[int | str, dict] = {}
     for index, entry in enumerate(content[key]):
-        number = _id(entry.get("id"))
+        number = entry_id(entry.get("id"))
         if number is None or number in found:
             problem = "occurs twice" if number in found else "is missing or is neither a whole number nor text"
             raise DataError(f"{file}: {key}[{index}]: 'id' {problem}: {entry.get('id')!r}")
@@ -219,7 +220,7 @@ def _by_id(file: Path, content: dict[str, Any], key: str) -> dict[int | str, dic
 
 
 def _lookup(entries: dict, annotation: dict, key: str, where: str) -> dict:
-    entry = entries.get(_id(annotation.get(key)))
+    entry = entries.get(entry_id(annotation.get(key)))
     if entry is None:
         raise DataError(f"{where}: unknown {key} {annotation.get(key)!r}")
     return entry

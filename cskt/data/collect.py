@@ -30,6 +30,7 @@ from cskt.progress import bar
 
 AGENT = "cskt (research; one request at a time)"
 MOST_BYTES = 50 * 2**20
+LONGEST_WAIT = 600.0  # seconds, whatever a server asks for
 _LONGEST_ID = 100  # letters and digits: it becomes a file's name
 _COLUMNS = ["image", "url", "title", "license", "sha256"]
 _REPORT = ["image", "url", "license", "status", "sha256", "bytes"]
@@ -133,7 +134,7 @@ def download(
     former_rows = [dict(zip(known, row, strict=True)) for row in zip(*known.values(), strict=True)]
     rows: dict[str, dict[str, str]] = {row["image"]: row for row in former_rows}
     asked: dict[str, float] = {}
-    robots: dict[str, urllib.robotparser.RobotFileParser] = {}
+    robots: dict[str, urllib.robotparser.RobotFileParser | None] = {}
     for photo in bar(list(table.itertuples(index=False)), desc="download", unit="image", leave=False):
         path = folder / photo.image
         former = rows.get(photo.image)
@@ -146,10 +147,14 @@ def download(
         if server not in robots:
             robots[server] = _robots(server, timeout)
             asked[server] = time.monotonic()
-        if not robots[server].can_fetch(AGENT, photo.url):
+        rules = robots[server]
+        if rules is None:
+            status, content = "failed", b""
+        elif not rules.can_fetch(AGENT, photo.url):
             status, content = "refused", b""
         else:
-            status, content = _fetch(photo.url, server, asked, pause, attempts, timeout, sleep)
+            own_pause = max(pause, min(float(rules.crawl_delay(AGENT) or 0), LONGEST_WAIT))
+            status, content = _fetch(photo.url, server, asked, own_pause, attempts, timeout, sleep)
         digest = hashlib.sha256(content).hexdigest() if content else ""
         if status == "done" and photo.sha256 and digest != photo.sha256:
             status = "wrong checksum"
@@ -189,7 +194,7 @@ def _fetch(url, server, asked, pause, attempts, timeout, sleep) -> tuple[str, by
             if error.code != 429 and error.code < 500:
                 return "missing", b""
             told = error.headers.get("Retry-After", "")
-            delay = min(float(told), 600.0) if re.fullmatch("[0-9]{1,9}", told) else delay
+            delay = min(float(told), LONGEST_WAIT) if re.fullmatch("[0-9]{1,9}", told) else delay
         except (OSError, ValueError, http.client.HTTPException):  # no connection, a broken answer
             pass
         if attempt < attempts - 1:
@@ -197,12 +202,17 @@ def _fetch(url, server, asked, pause, attempts, timeout, sleep) -> tuple[str, by
     return "failed", b""
 
 
-def _robots(server: str, timeout: float) -> urllib.robotparser.RobotFileParser:
+def _robots(server: str, timeout: float) -> urllib.robotparser.RobotFileParser | None:
+    """What a server allows; None where it is too busy to say (RFC 9309: then nothing is asked of it)."""
     rules = urllib.robotparser.RobotFileParser()
     try:
         request = urllib.request.Request(f"{server}/robots.txt", headers={"User-Agent": AGENT})
         with urllib.request.urlopen(request, timeout=timeout) as answer:
             rules.parse(answer.read(2**20).decode("utf-8", "replace").splitlines())
+    except urllib.error.HTTPError as error:
+        if error.code == 429 or error.code >= 500:
+            return None
+        rules.allow_all = True
     except (OSError, ValueError, http.client.HTTPException):
         rules.allow_all = True
     return rules
