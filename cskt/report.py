@@ -30,7 +30,7 @@ PUBLISHED = {
     "selection": {"errors": "_selection", "quality": "_selection_quality"},
     "selection_table": {"against_mining": "_selection_against"},
     "bodies": {"average_precision": "_precision"},
-    "unsupervised": {"budgets": "_unsupervised", "beside": "_unsupervised_beside"},
+    "unsupervised": {"budgets": "_unsupervised", "beside": "_unsupervised_beside", "start": "_unsupervised_start"},
 }
 
 

@@ -365,6 +365,9 @@ def test_discovered_points_are_regressed_to_landmarks_of_people_and_animals(outp
     assert np.isfinite(table[["forward", "backward"]].to_numpy()).all()
     bridge = json.loads((outputs / "unsupervised" / "seed0" / "summary.json").read_text())["bridge"]
     assert bridge["from discovered points"] != bridge["from the usual weights"]
+    start = pd.read_csv(outputs / "unsupervised" / "seed0" / "start.csv").iloc[0]
+    assert start["difference"] == pytest.approx(bridge["from discovered points"] - bridge["from the usual weights"])
+    assert start["difference_low"] < start["difference"] < start["difference_high"]
     beside = pd.read_csv(outputs / "unsupervised" / "seed0" / "beside.csv").set_index("run")["nme"]
     own = pd.read_csv(outputs / "few_shot" / "seed0" / "scores.csv")["nme"].mean()
     assert beside["few_shot"] == pytest.approx(own), "of its own seed alone"
