@@ -234,6 +234,10 @@ def _verdict(run_dir: Path, differences: list[str]) -> str:
 def _link(folder: Path, run_dir: Path, out: Path) -> None:
     """Link the other runs of the setting, and the other settings, to where the new run looks for them."""
     own = run_dir.relative_to(folder).parts[0]
+    for place in (out / folder.name, out / folder.name / own):
+        # of another run that was repeated here: what is written there would go into the run itself
+        if place.is_symlink():
+            place.unlink()
     (out / folder.name).mkdir(parents=True, exist_ok=True)
     beside = {
         out / folder.name / path.name: path for path in folder.iterdir() if path.name != own and _holds_runs(path)

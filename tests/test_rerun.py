@@ -206,6 +206,29 @@ def test_a_run_is_stopped_where_it_reads_something_else(record, tmp_path):
     assert process.poll() is not None
 
 
+def test_runs_that_are_repeated_in_one_folder_stay_as_they_are(record, tmp_path, monkeypatch):
+    """What the first repetition links to is the run that the second one is to be compared with."""
+    folder, _ = record
+    setting = folder.parents[1]
+    shutil.copytree(folder, setting / "mining" / "seed0")
+    shutil.copytree(setting, setting.parent / "other")
+    monkeypatch.setattr(rerun, "same_code", lambda *_: True)
+    made = []
+
+    def execute(record, new, project, say):
+        made.append(new.resolve())
+        write_run(new, nme=0.25)
+        return 0
+
+    monkeypatch.setattr(rerun, "_execute", execute)
+    before = {path: path.read_bytes() for path in setting.parent.rglob("*") if path.is_file()}
+    runs_there = (setting / "mining" / "seed0", folder, setting.parent / "other" / "few_shot" / "seed0")
+    for run in runs_there:
+        assert rerun.rerun(run, tmp_path / "again", lambda _: None), "they differ"
+    assert all(new.is_relative_to(tmp_path / "again") for new in made)
+    assert before == {path: path.read_bytes() for path in setting.parent.rglob("*") if path.is_file()}
+
+
 # --- from end to end
 
 CELLS = """
