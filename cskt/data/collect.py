@@ -5,6 +5,7 @@ known, "id", "title", "tags", "license" and "sha256". What one may do with a pic
 """
 
 import hashlib
+import http.client
 import io
 import json
 import re
@@ -22,7 +23,7 @@ from PIL import Image
 
 from cskt.data.datasets import read_image
 from cskt.data.pictures import formats
-from cskt.data.reading import read_text
+from cskt.data.reading import read_csv, read_text
 from cskt.errors import DataError
 from cskt.files import fingerprint, write_bytes, write_csv
 from cskt.progress import bar
@@ -31,7 +32,7 @@ AGENT = "cskt (research; one request at a time)"
 MOST_BYTES = 50 * 2**20
 _LONGEST_ID = 100  # letters and digits: it becomes a file's name
 _COLUMNS = ["image", "url", "title", "license", "sha256"]
-_REPORT = ["image", "url", "license", "status", "sha256", "bytes"]
+_REPORT = ("image", "url", "license", "status", "sha256", "bytes")
 
 
 def read_metadata(path: str | Path, words: Collection[str] = ()) -> pd.DataFrame:
@@ -119,13 +120,15 @@ def download(
     Returns:
         downloads.csv: status is "done", "refused" (robots.txt), "missing", "not a picture", "wrong checksum", "too
         large", or "failed" (to be tried again by the next call).
+
+    Raises:
+        DataError: a downloads.csv that is none.
     """
     folder = Path(folder)
     report = folder / "downloads.csv"
-    known = (
-        pd.read_csv(report, dtype=str, keep_default_na=False) if report.is_file() else pd.DataFrame(columns=["image"])
-    )
-    rows: dict[str, dict[str, str]] = {row["image"]: row for row in known.to_dict("records")}
+    known = read_csv(report, _REPORT).columns if report.exists() else {name: [] for name in _REPORT}
+    found = (dict(zip(known, values, strict=True)) for values in zip(*known.values(), strict=True))
+    rows: dict[str, dict[str, str]] = {row["image"]: row for row in found}
     asked: dict[str, float] = {}
     robots: dict[str, urllib.robotparser.RobotFileParser] = {}
     for photo in bar(list(table.itertuples(index=False)), desc="download", unit="image", leave=False):
@@ -155,7 +158,7 @@ def download(
         }  # fmt: skip
         # after each, so that an interrupted call loses nothing
         write_csv(report, pd.DataFrame(rows.values()))
-    return pd.DataFrame([rows[name] for name in table["image"]], columns=_REPORT)
+    return pd.DataFrame([rows[name] for name in table["image"]], columns=list(_REPORT))
 
 
 def _fetch(url, server, asked, pause, attempts, timeout, sleep) -> tuple[str, bytes]:
@@ -180,7 +183,7 @@ def _fetch(url, server, asked, pause, attempts, timeout, sleep) -> tuple[str, by
                 return "missing", b""
             told = error.headers.get("Retry-After", "")
             delay = min(float(told), 600.0) if re.fullmatch("[0-9]{1,9}", told) else delay
-        except (OSError, ValueError):  # no connection, a broken answer
+        except (OSError, ValueError, http.client.HTTPException):  # no connection, a broken answer
             pass
         if attempt < attempts - 1:
             sleep(delay)
@@ -193,7 +196,7 @@ def _robots(server: str, timeout: float) -> urllib.robotparser.RobotFileParser:
         request = urllib.request.Request(f"{server}/robots.txt", headers={"User-Agent": AGENT})
         with urllib.request.urlopen(request, timeout=timeout) as answer:
             rules.parse(answer.read(2**20).decode("utf-8", "replace").splitlines())
-    except (OSError, ValueError):
+    except (OSError, ValueError, http.client.HTTPException):
         rules.allow_all = True
     return rules
 
