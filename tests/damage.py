@@ -763,6 +763,16 @@ def all_weights(change: Callable[[torch.Tensor], torch.Tensor], end: str = "") -
     )
 
 
+def one_bit(content: bytes) -> bytes:
+    """A checkpoint of which one bit of one weight has changed."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        weights = [part for part in archive.infolist() if "/data/" in part.filename]
+        place = content.index(archive.read(max(weights, key=lambda part: part.file_size)))
+    whole = bytearray(content)
+    whole[place] ^= 1
+    return bytes(whole)
+
+
 def own_scheme(**values) -> Change:
     """A checkpoint with a scheme of its own."""
     return pickled(
@@ -794,6 +804,7 @@ NETWORKS = [
         ("code beside the weights", pickled(lambda d: d | {"note": Runs("harm")}),
          r"cannot be read as a checkpoint of plain weights: it would call \S+\.mkdir, which is refused"),
         ("an unpacking bomb", _BOMB, "it unpacks to 300,0"),
+        ("one bit of a weight", one_bit, "its part '.*/data/.*' is damaged: it has not the checksum"),
         ("a zip of other things", zipped({"a.txt": b"a" * 10}), "cannot be read as a checkpoint"),
         ("a list", pickled(lambda d: [d]), "not a cskt checkpoint"),
         ("no spec", pickled(lambda d: {"weights": d["weights"]}), "not a cskt checkpoint"),

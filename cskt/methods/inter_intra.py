@@ -8,6 +8,7 @@ points that carry a face's structure, and nothing of its looks, make that possib
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,9 +17,11 @@ from torch import nn
 from cskt import geometry
 from cskt.data.augment import View, take_view
 from cskt.data.datasets import UnlabeledSet, batch_indices, plain_images
+from cskt.errors import DataError
 from cskt.landmarks import Scheme, SharedLandmarks
 from cskt.methods.supervised import Surroundings
 from cskt.models import LandmarkNet, autocast, checkpoints
+from cskt.models.untrusted import read_plain
 from cskt.training import average_in, averaged_copy
 
 TEMPERATURE = 0.1  # of the soft-argmax
@@ -126,12 +129,20 @@ class Generator(nn.Module):
         return 0.5 * (self.draw(torch.cat([look, render(points, look.shape[-1]).to(look.dtype)], dim=1)) + 1)
 
 
-def vgg_features(weights: str) -> Callable[[torch.Tensor], list[torch.Tensor]]:
-    """relu1_2, 2_2, 3_3 and 4_3 of torchvision's VGG-16 with the weights of a file; its input is not normalized."""
+def vgg_features(weights: str | Path) -> Callable[[torch.Tensor], list[torch.Tensor]]:
+    """relu1_2, 2_2, 3_3 and 4_3 of torchvision's VGG-16 with the weights of a file; its input is not normalized.
+
+    Raises:
+        DataError: no such file, or one that does not hold these weights.
+    """
     from torchvision.models import vgg16
 
+    state = read_plain(weights)
     net = vgg16(weights=None)
-    net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    try:
+        net.load_state_dict(state)
+    except (RuntimeError, TypeError, AttributeError) as error:  # other names or shapes, or no weights at all
+        raise DataError(f"{weights}: not the weights of torchvision's VGG-16 ({type(error).__name__})") from error
     layers = net.features[:23].eval().requires_grad_(False)
 
     def features(images: torch.Tensor) -> list[torch.Tensor]:
