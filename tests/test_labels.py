@@ -217,6 +217,15 @@ def test_frames_of_sleap_can_be_named_in_a_list(tmp_path):
     assert np.array_equal(faces.landmarks, points[::-1], equal_nan=True)
 
 
+@pytest.mark.parametrize("text", ["a.png\n\nb.png\n", "\na.png\nb.png\n", "a.png\na.png\nb.png\n"])
+def test_a_list_of_frames_without_a_picture_for_each_is_refused(tmp_path, text):
+    """Or the labels of all later frames would come to the pictures of others."""
+    damage.sleap(tmp_path)
+    (tmp_path / "frames.txt").write_text(text)
+    with pytest.raises(DataError, match=r"frames\.txt, line [12]: expected a picture of its own for frame [01]"):
+        read_labels(tmp_path / "labels.csv", tmp_path, frames=tmp_path / "frames.txt")
+
+
 def test_what_is_written_is_read_back_to_the_last_digit(home, tmp_path):
     folder, _, _, files = home
     faces = read_labels(files["CVAT"][0], folder / "images").faces
