@@ -398,3 +398,21 @@ def test_an_h5_file_that_would_run_code_is_refused(tmp_path, name):
     with pytest.raises(DataError, match=r"labels\.h5: not an H5 file of DeepLabCut"):
         read_labels(tmp_path / "labels.h5", tmp_path)
     assert not (tmp_path / "harm").exists(), "it did run"
+
+
+def test_an_h5_file_of_texts_is_refused(tmp_path):
+    pytest.importorskip("tables")
+    columns = pd.MultiIndex.from_product([["Ann"], ["nose"], ["x", "y"]], names=["scorer", "bodyparts", "coords"])
+    pd.DataFrame([["left", "right"]], index=["cat_0.png"], columns=columns).to_hdf(tmp_path / "labels.h5", key="a")
+    with pytest.raises(DataError, match=r"labels\.h5: not an H5 file of DeepLabCut \(could not convert"):
+        read_file(tmp_path / "labels.h5")
+
+
+def test_an_h5_file_that_unpacks_to_gigabytes_is_refused_before_it_does(tmp_path):
+    tables = pytest.importorskip("tables")
+    foreign.deeplabcut_h5(tmp_path / "labels.h5", ["cat_0.png", "cat_1.png"], foreign.landmarks(2))
+    with tables.open_file(str(tmp_path / "labels.h5"), "a") as file:
+        file.create_carray("/", "more", tables.Float64Atom(), shape=(10**11, 2), filters=tables.Filters(complevel=9))
+    assert (tmp_path / "labels.h5").stat().st_size < 100_000
+    with pytest.raises(DataError, match=r"labels\.h5: not an H5 file of DeepLabCut \(it unpacks to 1,600,000,0"):
+        read_file(tmp_path / "labels.h5")
