@@ -280,6 +280,7 @@ PICTURES = [
     Damage("pictures", "cat_1.png", "a zip", to(b"PK\x03\x04" + bytes(99)), "excluded", "no known format"),
     Damage("pictures", "cat_1.png", "30,000 px a side", claims(30_000, 30_000), "excluded", "900000000 pixels"),
     Damage("pictures", "cat_1.png", "150 million px", claims(30_000, 5_001), "excluded", "30000 x 5001 pixels"),
+    Damage("pictures", "cat_1.png", "70 million px wide", claims(70_000_000, 2), "excluded", "70000000 x 2 pixels"),
     Damage("pictures", "cat_1.png", "pixels missing", claims(64, 64), "excluded", "truncated"),
     Damage("pictures", "cat_1.png", "no width", claims(0, 10), "excluded", _BAD),
     *(Damage("pictures", "cat_1.png", f"bytes changed {k}", flipped("PNG", k), "excluded", _BAD) for k in range(4)),
