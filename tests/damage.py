@@ -518,6 +518,8 @@ _COCO_ONLY = [
     ("file name a number", edit(lambda d: d["images"][0].update(file_name=1)), "error", "expected 'file_name' as str"),
     ("picture missing", edit(lambda d: d["images"][0].update(file_name="cat_9.png")), "gone", "image file is missing"),
     ("same file twice", edit(lambda d: d["images"][0].update(file_name="cat_2.png")), "error", "2 entries of 'images'"),
+    ("width of 401 digits", edit(lambda d: d["images"][0].update(width=10**400)), "error", "a positive width"),
+    ("infinite height", edit(lambda d: d["images"][0].update(height=np.inf)), "error", "a positive width"),
     ("negative width", edit(lambda d: d["images"][0].update(width=-48)), "error", "expected a positive width"),
     ("width a text", edit(lambda d: d["images"][0].update(width="48")), "error", "expected 'width' as number"),
 ]  # fmt: skip
