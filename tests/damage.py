@@ -662,6 +662,7 @@ PARAMS = [
         ("unknown key", swap("LR", "LRR"), "error", "unknown setting METHOD.LRR; did you mean METHOD.LR"),
         ("lower case", swap("METHOD", "method"), "error", "unknown setting method; did you mean METHOD"),
         ("key of another section", swap("LR", "SIZE"), "error", "unknown setting METHOD.SIZE"),
+        ("a word tagged as bool", swap("300", "!!bool maybe"), "error", "not YAML"),
         ("1e-4", swap("0.0001", "1e-4"), "same", ""),
         ("1E-4", swap("0.0001", "1E-4"), "same", ""),
         (".0001", swap("0.0001", ".0001"), "same", ""),
