@@ -13,6 +13,7 @@ from yacs.config import CfgNode
 
 from cskt import config, files, training
 from cskt.data.datasets import UnlabeledSet
+from cskt.data.reading import read_csv, rows_by_name
 from cskt.errors import DataError, some
 from cskt.mining import categorize, disagreements
 from cskt.models import LandmarkNet, checkpoints
@@ -198,18 +199,17 @@ def decisions(path: str | Path) -> dict[str, str]:
     """What a person decided about pictures: "accept", "reject" (learn no label) or "drop" (do not look at it at all).
 
     Raises:
-        DataError: another word, or no such column.
+        DataError: another word, no such column, a picture that stands there twice, or no CSV file in UTF-8.
     """
     if not Path(path).exists():
         return {}
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    if not {"image", "decision"} <= set(table):
-        raise DataError(f"{path}, line 1: expected columns image and decision")
+    table = read_csv(path, ("image", "decision"))
     wanted = {}
-    for line, (name, word) in enumerate(zip(table["image"], table["decision"], strict=True), start=2):
-        word = word.strip().lower()
+    for name, row in rows_by_name(table, "image").items():
+        word = table.columns["decision"][row].strip().lower()
         if word and word not in DECISIONS:
-            raise DataError(f"{path}, line {line}: expected decision accept, reject, drop or nothing, found {word!r}")
+            place = f"{path}, line {table.lines[row]}"
+            raise DataError(f"{place}: expected decision accept, reject, drop or nothing, found {word!r}")
         if word:
             wanted[name] = word
     return dict(sorted(wanted.items()))
