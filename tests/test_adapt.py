@@ -267,6 +267,22 @@ def test_what_was_drawn_into_a_folder_among_the_pictures_is_no_picture_of_theirs
     assert prepare(home, out, **changes).unlabeled.table["image"].tolist() == first.unlabeled.table["image"].tolist()
 
 
+@pytest.mark.parametrize(
+    "content", ["", '{"labels": "a', "[]", "{}", "[" * 100_000], ids=["empty", "half", "list", "no key", "deep"]
+)
+def test_damaged_records_of_an_adaptation_are_told_or_count_as_not_done(tiny, home, tmp_path, content):
+    adaptation = prepare(home, tmp_path / "out")
+    folder = tmp_path / "out" / "jobs" / "final"
+    folder.mkdir(parents=True)
+    (folder / "done.json").write_text('{"decisions": {}}')
+    assert "final" not in adapt.pending(adaptation)
+    (folder / "done.json").write_text(content)
+    assert "final" in adapt.pending(adaptation)
+    (tmp_path / "out" / "inputs.json").write_text(content)
+    with pytest.raises(DataError, match=r"inputs\.json: damaged: delete .*out, or give another --out"):
+        prepare(home, tmp_path / "out")
+
+
 # --- decisions, disagreement, the next pictures
 
 

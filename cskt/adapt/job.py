@@ -1,6 +1,5 @@
 """One detector of an adaptation: few-shot training, mining, the method, predictions; each stage leaves its file."""
 
-import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +17,7 @@ from cskt.errors import DataError, some
 from cskt.mining import categorize, disagreements
 from cskt.models import LandmarkNet, checkpoints
 from cskt.predict import predict
+from cskt.runs import read_record
 from cskt.settings import Setting
 
 NO_MODEL = "none"  # HUMAN.CHECKPOINT: start from random weights
@@ -117,8 +117,9 @@ def is_done(out: Path, job: str, until: str = "method") -> bool:
     folder = out / "jobs" / job
     if until == "mining":
         return (folder / "mining.csv").exists()
-    stamp = folder / "done.json"
-    return stamp.exists() and json.loads(stamp.read_text())["decisions"] == decisions(out / "pseudo_labels.csv")
+    # a damaged stamp is none: what there is to do takes no time where its results are there
+    stamp = read_record(folder / "done.json") or {}
+    return stamp.get("decisions") == decisions(out / "pseudo_labels.csv")
 
 
 def _method(setting: Setting, start: LandmarkNet, labeled, unlabeled, out: Path, folder: Path, done: Any):
@@ -126,7 +127,7 @@ def _method(setting: Setting, start: LandmarkNet, labeled, unlabeled, out: Path,
     cfg = setting.cfg
     wanted = decisions(out / "pseudo_labels.csv")
     result, stamp = folder / "method.pt", folder / "method" / "decisions.json"
-    if stamp.exists() and json.loads(stamp.read_text()) != wanted:
+    if stamp.exists() and read_record(stamp) != wanted:
         # a person has changed what is accepted: this stage is to be done again
         for name in ("done.json", "method.pt", "unlabeled.csv", "held_out_method.csv"):
             (folder / name).unlink(missing_ok=True)
