@@ -9,18 +9,23 @@ import textwrap
 from contextlib import suppress
 
 from cskt import own_commands
-from cskt.errors import DataError, some
+from cskt.errors import DataError, one_line, some
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit status: 0, 1 where part of the work failed, 2 for a faulty file."""
     args = _parser().parse_args(argv)
+    if sys.stdout is None:
+        # closed by the shell (`>&-`): the first file that is opened would take its place
+        print(f"cskt {args.command}: error: its output cannot be written: it is closed", file=sys.stderr)
+        return 1
     try:
         status = args.run(args) or 0
         sys.stdout.flush()
         return status
     except DataError as error:
-        print(f"cskt {args.command}: error: {error}", file=sys.stderr)
+        # names and values of files that strangers wrote may be in it
+        print(f"cskt {args.command}: error: {one_line(str(error))}", file=sys.stderr)
         return 2
     except OSError as error:
         if error.filename is None and error.errno in (errno.EPIPE, errno.ENOSPC):
@@ -33,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
         # a file that cannot be opened or written; anything else is a fault of ours
         if error.filename is None:
             raise
-        print(f"cskt {args.command}: error: {error.filename}: {error.strerror}", file=sys.stderr)
+        print(f"cskt {args.command}: error: {one_line(str(error.filename))}: {error.strerror}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"cskt {args.command}: stopped", file=sys.stderr)
@@ -458,7 +463,7 @@ def _overview(commands: argparse._SubParsersAction) -> str:
 
 
 def _note(text: str) -> None:
-    print(f"note: {text}", file=sys.stderr)
+    print(f"note: {one_line(text)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -391,9 +391,11 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        keys = [key.value for key, _ in node.value]
-        if twice := [key for key in keys if keys.count(key) > 1]:
-            raise yaml.constructor.ConstructorError(None, None, f"{twice[0]} is there twice", node.start_mark)
+        seen = set()
+        for key in (key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key} is there twice", node.start_mark)
+            seen.add(key)
         return super().construct_mapping(node, deep)
 
 
@@ -502,8 +504,8 @@ def parse_yaml(text: str, where: str | Path) -> Any:
     except yaml.MarkedYAMLError as error:
         line = "" if error.problem_mark is None else f", line {error.problem_mark.line + 1}"
         raise ConfigError(f"{where}{line}: not YAML: {error.problem}") from None
-    # a ValueError is of a number with thousands of digits, or of a value that its own tag forbids
-    except (yaml.YAMLError, ValueError, TypeError) as error:
+    # a ValueError is of a number with thousands of digits, the others are of a value that its own tag forbids
+    except (yaml.YAMLError, ValueError, TypeError, KeyError) as error:
         raise ConfigError(f"{where}: not YAML: {' '.join(str(error).split())[:300]}") from None
 
 

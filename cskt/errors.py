@@ -20,3 +20,14 @@ def some(names: list[str], count: int = 3) -> str:
     """Return the first names as text, and how many more there are."""
     more = f" and {len(names) - count} more" if len(names) > count else ""
     return ", ".join(map(repr, names[:count])) + more
+
+
+def one_line(text: str, most: int = 2000) -> str:
+    r"""A text as a terminal may show it: in one line, control characters as escapes, cut where it is very long.
+
+    Example:
+        >>> print(one_line("\x1b[31mcat\n.png"))
+        \x1b[31mcat\n.png
+    """
+    told = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text[:most])
+    return f"{told} ..." if len(text) > most else told

@@ -81,7 +81,8 @@ def _execute(notebook: Path, run_dir: Path, config: str | Path, overrides: dict[
             if stop.status:  # whatever it is that the end of a kernel leads to
                 raise SystemExit(stop.status) from None
             if isinstance(error, NotebookError):
-                raise NotebookError(f"{notebook}: {error} (see {failed})") from None
+                where = f" (see {failed})" if running.exists() else ""
+                raise NotebookError(f"{notebook}: {error}{where}") from None
             if isinstance(error, OSError) and error.errno:
                 raise files.unwritable(error.filename or run_dir, error) from error
             raise
@@ -110,6 +111,7 @@ def _run_cells(
     # imported here, because the rest of the library must work without Jupyter
     import papermill
     from jupyter_client import AsyncKernelManager
+    from jupyter_client.kernelspec import NoSuchKernel
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
     from traitlets.config import Config
@@ -148,6 +150,8 @@ def _run_cells(
             raise NotebookError(f"cell {error.exec_count}: {reason}") from None
         except DeadKernelError:
             raise NotebookError("its kernel died, perhaps for want of memory") from None
+        except NoSuchKernel as error:
+            raise NotebookError(f"asks for the kernel {error.name!r}, which is not installed") from None
 
 
 def check_parameters(notebook: str | Path) -> None:
@@ -157,16 +161,17 @@ def check_parameters(notebook: str | Path) -> None:
         notebook: the notebook's file.
 
     Raises:
-        NotebookError: there is not exactly one cell tagged "parameters", or it does not assign one of the names.
+        NotebookError: it is no notebook of version 4 that names its kernel, there is not exactly one cell tagged
+            "parameters", or that does not assign one of the names.
     """
     notebook = Path(notebook)
     if not notebook.is_file():
         raise NotebookError(f"{notebook}: no such notebook")
     try:
-        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-        tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+        content = json.loads(notebook.read_text(encoding="utf-8"))
+        tagged = [cell for cell in content["cells"] if "parameters" in cell["metadata"].get("tags", [])]
         sources = ["".join(cell["source"]) for cell in tagged]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise NotebookError(f"{notebook}: damaged, or no notebook ({type(error).__name__}: {error})") from None
     if len(tagged) != 1:
         raise NotebookError(f"{notebook}: {len(tagged)} cells are tagged 'parameters', there has to be one")
@@ -174,11 +179,19 @@ def check_parameters(notebook: str | Path) -> None:
         names = assigned_names(sources[0])
     except SyntaxError as error:
         raise NotebookError(f"{notebook}: its parameters cell, line {error.lineno}: {error.msg}") from None
+    except UnicodeEncodeError as error:
+        raise NotebookError(f"{notebook}: its parameters cell: {error.reason}") from None
     for parameter in PARAMETERS:
         if parameter not in names:
             nearest = difflib.get_close_matches(parameter, names, n=1)
             hint = f"; did you mean {parameter!r} where it says {nearest[0]!r}?" if nearest else ""
             raise NotebookError(f"{notebook}: its parameters cell does not assign {parameter!r}{hint}")
+    try:
+        version, _ = content["nbformat"], content["metadata"]["kernelspec"]["name"]
+    except (KeyError, TypeError) as error:
+        raise NotebookError(f"{notebook}: damaged, or no notebook ({type(error).__name__}: {error})") from None
+    if version != 4:
+        raise NotebookError(f"{notebook}: is of version {version} of the notebook format, expected 4")
 
 
 def assigned_names(source: str) -> list[str]:

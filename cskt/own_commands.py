@@ -6,6 +6,8 @@ import re
 import sys
 from collections.abc import Callable
 
+from cskt.errors import one_line
+
 # Commands import what they need themselves, so that `--help` does not wait for it.
 
 
@@ -37,11 +39,12 @@ def data_check(args: argparse.Namespace) -> int:
         frames=args.frames,
     )
     findings = suspicious(labels.faces)
-    print("\n".join(labels.describe(labels.notes)))
+    print("\n".join(map(one_line, labels.describe(labels.notes))))
     for row in labels.faces.problems.itertuples():
-        print(f"{'left out' if row.action == 'excluded' else 'look at':<12} {row.image}: {row.problem}")
+        print(one_line(f"{'left out' if row.action == 'excluded' else 'look at':<12} {row.image}: {row.problem}"))
     for row in findings.itertuples():
-        print(f"look at      {row.image}: {f'{row.landmark} ' if row.landmark else ''}{row.finding} ({row.detail})")
+        which = f"{row.landmark} " if row.landmark else ""
+        print(one_line(f"look at      {row.image}: {which}{row.finding} ({row.detail})"))
     files.write_csv(out / "labels.csv", labels.faces.table)
     files.write_csv(out / "findings.csv", findings)
     files.write_csv(out / "problems.csv", labels.faces.problems)
@@ -105,7 +108,7 @@ def adapt(args: argparse.Namespace) -> int:
     read = [args.labeled, args.boxes, args.scheme, args.list, args.frames, args.human]
     files.refuse_overwriting([Path(args.out) / name for name in results], read)
     adaptation = own.prepare(args.config, config.parse_overrides(args.set) | _overrides(args), args.out)
-    print("\n".join(adaptation.labels.describe(adaptation.notes)))
+    print("\n".join(map(one_line, adaptation.labels.describe(adaptation.notes))))
     until = "mining" if args.until_mining else "method"
     workers = args.workers or own.workers_for(adaptation.cfg)
     if own.pending(adaptation, until):
@@ -271,4 +274,4 @@ def number(text: str) -> float:
 
 def note(text: str) -> None:
     """Tell something beside the results."""
-    print(f"note: {text}", file=sys.stderr)
+    print(f"note: {one_line(text)}", file=sys.stderr)

@@ -22,6 +22,7 @@ from cskt.errors import DataError
 from cskt.heatmaps import decode
 from cskt.landmarks import SCHEMES
 from cskt.models import LandmarkNet
+from cskt.models.untrusted import read_plain
 from cskt.predict import find_heatmaps
 
 ANIMALS = ("bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe")
@@ -230,8 +231,8 @@ def load_detector(weights: Weights | None = None) -> torch.nn.Module:
         weights=None, weights_backbone=None, num_classes=len(weights.categories)
     )
     try:
-        detector.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except Exception as error:  # torch raises a different type for each kind of damage
+        detector.load_state_dict(read_plain(path))
+    except (RuntimeError, TypeError, AttributeError) as error:  # other names or shapes, or no weights at all
         raise DataError(f"{path}: not the detector's weights ({str(error).splitlines()[0][:200]})") from error
     return detector.eval()
 

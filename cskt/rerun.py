@@ -20,8 +20,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cskt import config, runs
 from cskt.agreement import MEASURED, compare, results
 from cskt.runs import RunError
@@ -114,17 +112,21 @@ def read(run_dir: str | Path) -> Record:
             }.get(name, "this is no run folder")
             raise RunError(f"{folder}: there is no {name}: {why}")
     try:
-        tree = yaml.safe_load((folder / "config.yaml").read_text())
+        tree = config.read_yaml(folder / "config.yaml")
         provenance = json.loads((folder / "provenance.json").read_text())
         notebook = json.loads((folder / "executed.ipynb").read_text())["metadata"]["papermill"]["input_path"]
         recorded, seed = provenance["seed"], tree["SEED"]
         _ = [tree["DEVICE"], tree["THREADS"]]
-        for key, kind in _KINDS.items():
-            if key in ("diff", "earlier") and key not in provenance:
-                continue
-            if not isinstance(provenance[key], kind):
-                raise TypeError(f"{key}: {provenance[key]!r}")
-    except (ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        for part in [provenance, *provenance.get("earlier", [])]:
+            for key, kind in _KINDS.items():
+                if key in ("diff", "earlier") and key not in part:
+                    continue
+                if not isinstance(part[key], kind):
+                    raise TypeError(f"{key}: {part[key]!r}")
+        for text in (notebook, provenance["commit"] or "", *provenance["inputs"].values()):
+            if not isinstance(text, str) or "\0" in text:
+                raise TypeError(f"expected a text, found {text!r}")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RunError(f"{folder}: what it wrote down cannot be read ({type(error).__name__}: {error})") from None
     if recorded != seed:
         raise RunError(f"{folder}: config.yaml says SEED {seed}, provenance.json {recorded}: one of them was changed")
@@ -234,6 +236,10 @@ def _verdict(run_dir: Path, differences: list[str]) -> str:
 def _link(folder: Path, run_dir: Path, out: Path) -> None:
     """Link the other runs of the setting, and the other settings, to where the new run looks for them."""
     own = run_dir.relative_to(folder).parts[0]
+    for place in (out / folder.name, out / folder.name / own):
+        # of another run that was repeated here: what is written there would go into the run itself
+        if place.is_symlink():
+            place.unlink()
     (out / folder.name).mkdir(parents=True, exist_ok=True)
     beside = {
         out / folder.name / path.name: path for path in folder.iterdir() if path.name != own and _holds_runs(path)

@@ -26,6 +26,7 @@ from cskt.errors import DataError
 from cskt.files import remove_leftovers, write_csv
 from cskt.locks import held
 from cskt.models import checkpoints
+from cskt.models.untrusted import read_plain
 from cskt.progress import bar
 
 SAVE_SECONDS = 60
@@ -279,10 +280,7 @@ def _resume(path: Path, method: Method, run: dict[str, int]) -> tuple[int, list[
 def _read_state(path: Path, run: dict[str, int]) -> dict[str, Any] | None:
     if not path.exists():
         return None
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises a different type for each kind of damage
-        raise DataError(f"{path}: cannot be read ({error}); delete it to start from the beginning") from error
+    state = read_plain(path, "; delete it to start from the beginning")
     if not isinstance(state, dict) or not {"run", "step", "rows", "window", "seconds", "method"} <= state.keys():
         raise DataError(f"{path}: not the state of a training; delete it to start from the beginning")
     if state["run"] != run:

@@ -280,6 +280,7 @@ PICTURES = [
     Damage("pictures", "cat_1.png", "a zip", to(b"PK\x03\x04" + bytes(99)), "excluded", "no known format"),
     Damage("pictures", "cat_1.png", "30,000 px a side", claims(30_000, 30_000), "excluded", "900000000 pixels"),
     Damage("pictures", "cat_1.png", "150 million px", claims(30_000, 5_001), "excluded", "30000 x 5001 pixels"),
+    Damage("pictures", "cat_1.png", "70 million px wide", claims(70_000_000, 2), "excluded", "70000000 x 2 pixels"),
     Damage("pictures", "cat_1.png", "pixels missing", claims(64, 64), "excluded", "truncated"),
     Damage("pictures", "cat_1.png", "no width", claims(0, 10), "excluded", _BAD),
     *(Damage("pictures", "cat_1.png", f"bytes changed {k}", flipped("PNG", k), "excluded", _BAD) for k in range(4)),
@@ -517,6 +518,8 @@ _COCO_ONLY = [
     ("file name a number", edit(lambda d: d["images"][0].update(file_name=1)), "error", "expected 'file_name' as str"),
     ("picture missing", edit(lambda d: d["images"][0].update(file_name="cat_9.png")), "gone", "image file is missing"),
     ("same file twice", edit(lambda d: d["images"][0].update(file_name="cat_2.png")), "error", "2 entries of 'images'"),
+    ("width of 401 digits", edit(lambda d: d["images"][0].update(width=10**400)), "error", "a positive width"),
+    ("infinite height", edit(lambda d: d["images"][0].update(height=np.inf)), "error", "a positive width"),
     ("negative width", edit(lambda d: d["images"][0].update(width=-48)), "error", "expected a positive width"),
     ("width a text", edit(lambda d: d["images"][0].update(width="48")), "error", "expected 'width' as number"),
 ]  # fmt: skip
@@ -659,6 +662,7 @@ PARAMS = [
         ("unknown key", swap("LR", "LRR"), "error", "unknown setting METHOD.LRR; did you mean METHOD.LR"),
         ("lower case", swap("METHOD", "method"), "error", "unknown setting method; did you mean METHOD"),
         ("key of another section", swap("LR", "SIZE"), "error", "unknown setting METHOD.SIZE"),
+        ("a word tagged as bool", swap("300", "!!bool maybe"), "error", "not YAML"),
         ("1e-4", swap("0.0001", "1e-4"), "same", ""),
         ("1E-4", swap("0.0001", "1E-4"), "same", ""),
         (".0001", swap("0.0001", ".0001"), "same", ""),
@@ -763,6 +767,16 @@ def all_weights(change: Callable[[torch.Tensor], torch.Tensor], end: str = "") -
     )
 
 
+def one_bit(content: bytes) -> bytes:
+    """A checkpoint of which one bit of one weight has changed."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        weights = [part for part in archive.infolist() if "/data/" in part.filename]
+        place = content.index(archive.read(max(weights, key=lambda part: part.file_size)))
+    whole = bytearray(content)
+    whole[place] ^= 1
+    return bytes(whole)
+
+
 def own_scheme(**values) -> Change:
     """A checkpoint with a scheme of its own."""
     return pickled(
@@ -794,6 +808,7 @@ NETWORKS = [
         ("code beside the weights", pickled(lambda d: d | {"note": Runs("harm")}),
          r"cannot be read as a checkpoint of plain weights: it would call \S+\.mkdir, which is refused"),
         ("an unpacking bomb", _BOMB, "it unpacks to 300,0"),
+        ("one bit of a weight", one_bit, "its part '.*/data/.*' is damaged: it has not the checksum"),
         ("a zip of other things", zipped({"a.txt": b"a" * 10}), "cannot be read as a checkpoint"),
         ("a list", pickled(lambda d: [d]), "not a cskt checkpoint"),
         ("no spec", pickled(lambda d: {"weights": d["weights"]}), "not a cskt checkpoint"),

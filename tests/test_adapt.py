@@ -21,6 +21,7 @@ from builders import SIZE, unlabeled_faces, use_tiny_network, weights, write_fac
 from cskt import adapt, config, sheets
 from cskt.__main__ import main
 from cskt.adapt import job as job_module
+from cskt.adapt import results
 from cskt.adapt.prepare import _folds
 from cskt.adapt.results import _gain, _warning, choose_next, committee_disagreement
 from cskt.data.labels import read_labels
@@ -266,6 +267,22 @@ def test_what_was_drawn_into_a_folder_among_the_pictures_is_no_picture_of_theirs
     assert prepare(home, out, **changes).unlabeled.table["image"].tolist() == first.unlabeled.table["image"].tolist()
 
 
+@pytest.mark.parametrize(
+    "content", ["", '{"labels": "a', "[]", "{}", "[" * 100_000], ids=["empty", "half", "list", "no key", "deep"]
+)
+def test_damaged_records_of_an_adaptation_are_told_or_count_as_not_done(tiny, home, tmp_path, content):
+    adaptation = prepare(home, tmp_path / "out")
+    folder = tmp_path / "out" / "jobs" / "final"
+    folder.mkdir(parents=True)
+    (folder / "done.json").write_text('{"decisions": {}}')
+    assert "final" not in adapt.pending(adaptation)
+    (folder / "done.json").write_text(content)
+    assert "final" in adapt.pending(adaptation)
+    (tmp_path / "out" / "inputs.json").write_text(content)
+    with pytest.raises(DataError, match=r"inputs\.json: damaged: delete .*out, or give another --out"):
+        prepare(home, tmp_path / "out")
+
+
 # --- decisions, disagreement, the next pictures
 
 
@@ -277,9 +294,19 @@ def test_decisions_are_read_and_another_word_is_refused(tmp_path):
     path.write_text("image,decision\na.png,\nb.png,maybe\n")
     with pytest.raises(DataError, match=r"line 3: expected decision accept, reject, drop or nothing, found 'maybe'"):
         adapt.decisions(path)
-    path.write_text("image\na.png\n")
-    with pytest.raises(DataError, match="line 1: expected columns image and decision"):
-        adapt.decisions(path)
+    # as spreadsheets save it, and one that says two things of a picture
+    for text, message in (
+        ("image\na.png\n", "line 1: expected columns image, decision"),
+        ("image;decision\na.png;drop\n", "line 1: its fields are parted by semicolons"),
+        ("image,decision\nk\u00e4fer.png,drop\n", "line 2: not UTF-8"),
+        ('image,decision\n"a.png,drop\n', "line 2: not CSV"),
+        ("image,decision\na.png,drop\na.png,accept\n", "line 3: image 'a.png' stands already on line 2"),
+    ):
+        path.write_bytes(text.encode("cp1252"))
+        with pytest.raises(DataError, match=message):
+            adapt.decisions(path)
+        with pytest.raises(DataError, match=message):
+            results.shown_pseudo_labels(tmp_path)
 
 
 def test_disagreement_is_the_distance_from_the_mean_of_the_networks():

@@ -192,6 +192,15 @@ def test_predict_draws_and_names_what_it_could_not_read(tmp_path, checkpoint, pi
     assert before.shape == after.shape and (before != after).any()
 
 
+def test_a_name_that_commands_a_terminal_is_shown_and_not_obeyed(tmp_path, checkpoint, pictures, capsys):
+    (pictures / "\x1b[2J\ncat.png").write_bytes(b"no picture")
+    out = ["--out", str(tmp_path / "out.csv")]
+    assert main(["predict", "--checkpoint", str(checkpoint), "--images", str(pictures), *out]) == 1
+    told = capsys.readouterr()
+    assert "note: \\x1b[2J\\ncat.png: cannot be read as a picture: no known format\n" in told.err
+    assert "\x1b[2J" not in told.out + told.err
+
+
 def test_files_beside_the_pictures_are_no_pictures(pictures):
     for name in ("CollectedData_Ann.h5", "poster.pdf", "film.mpg", ".hidden.png", "notes.txt"):
         (pictures / name).write_bytes(b"")

@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import io
 import json
+import socket
 import threading
 
 import numpy as np
@@ -195,6 +196,15 @@ def jpeg(color):
     return buffer.getvalue()
 
 
+# what is no HTTP, or breaks its rules
+NO_ANSWERS = {
+    "/words.jpg": b"hello\r\n\r\n",
+    "/chunks.jpg": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\nabc",
+    "/line.jpg": b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
+    "/astray.jpg": b"HTTP/1.1 302 Found\r\nLocation: http://a b/\r\nContent-Length: 0\r\n\r\n",
+}
+
+
 @pytest.fixture
 def server(request):
     """A server on this machine: pictures, a page, one that is busy at first, one that breaks off; robots.txt."""
@@ -203,6 +213,9 @@ def server(request):
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             asked.append(self.path)
+            if self.path in NO_ANSWERS:
+                self.wfile.write(NO_ANSWERS[self.path])
+                return
             content, status, headers = jpeg("red"), 200, {}
             if self.path == "/robots.txt":
                 status, content = robots
@@ -321,6 +334,33 @@ def test_a_list_of_downloads_of_another_form_is_named(server, tmp_path):
     (tmp_path / "photos" / "downloads.csv").write_text("image,status\n1.jpg,done\n")
     with pytest.raises(DataError, match=r"downloads\.csv, line 1: expected columns image, url"):
         collected(tmp_path, [{"id": 1, "url": f"{server[0]}/good.jpg"}])
+
+
+def test_an_answer_that_is_none_is_a_failure_of_one_picture(server, tmp_path):
+    address, _ = server
+    photos = [{"id": f"p{k}", "url": f"{address}{path}"} for k, path in enumerate([*NO_ANSWERS, "/good.jpg"])]
+    (tmp_path / "meta.json").write_text(json.dumps(photos))
+    table = collect.read_metadata(tmp_path / "meta.json")
+    report = collect.download(table, tmp_path / "photos", pause=0.0, attempts=1)
+    assert report["status"].tolist() == ["failed"] * 4 + ["done"]
+
+
+def test_robots_that_are_no_answer_forbid_nothing():
+    for rules in NO_ANSWERS.values():
+        with socket.create_server(("127.0.0.1", 0)) as own:
+            answer = threading.Thread(target=lambda own=own, rules=rules: own.accept()[0].sendall(rules), daemon=True)
+            answer.start()
+            address = f"http://127.0.0.1:{own.getsockname()[1]}"
+            assert collect._robots(address, 5.0).can_fetch(collect.AGENT, f"{address}/a.jpg")
+
+
+@pytest.mark.parametrize("content", [b"", b"a,b\n1,2,3\n", b"image,url\na.jpg,x\n", b"image\n\xe4\n", b'image,"url\n'])
+def test_a_report_of_downloads_that_is_none_is_told_and_stays(tmp_path, capsys, content):
+    (tmp_path / "meta.json").write_text(json.dumps([{"id": 1, "url": "http://127.0.0.1:9/a.jpg"}]))
+    (tmp_path / "downloads.csv").write_bytes(content)
+    assert main(["data", "collect", str(tmp_path / "meta.json"), "--out", str(tmp_path)]) == 2
+    assert f"error: {tmp_path}/downloads.csv, line " in capsys.readouterr().err
+    assert (tmp_path / "downloads.csv").read_bytes() == content
 
 
 @pytest.mark.parametrize(

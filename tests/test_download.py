@@ -27,6 +27,10 @@ class Answers(BaseHTTPRequestHandler):
         type(self).asked.append((self.path, begin))
         if path == "gone":
             return self.send_error(404)
+        if path == "leads_nowhere":
+            return self.wfile.write(b"HTTP/1.1 302 Found\r\nLocation: http://[::1\r\n\r\n")
+        if path == "no_http":
+            return self.wfile.write(b"hello\r\n\r\n")
         if begin >= len(CONTENT):
             return self.send_error(416)
         whole = begin == 0 or path == "no_ranges"
@@ -72,6 +76,8 @@ def test_a_download_is_reported_checked_and_not_repeated(server, tmp_path):
         ("/file", {"size": 1000}, "more than the 0.0 MB expected"),
         ("/says_less", {}, "its SHA-256 is .*: nothing was kept"),
         ("/gone", {}, "cannot be downloaded .*Not Found"),
+        ("/leads_nowhere", {}, "cannot be downloaded .*Invalid IPv6"),
+        ("/no_http", {}, "cannot be downloaded"),
     ],
 )
 def test_what_is_not_as_expected_leaves_nothing_behind(server, tmp_path, path, change, message):

@@ -189,6 +189,32 @@ def test_a_notebook_without_a_parameters_cell_is_refused(make_notebook, tmp_path
         notebooks.check_parameters(tmp_path / "missing.ipynb")
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content: content.pop("nbformat"), r"damaged, or no notebook \(KeyError: 'nbformat'\)"),
+        (lambda content: content.update(nbformat=99), "is of version 99 of the notebook format, expected 4"),
+        (lambda content: content["metadata"].clear(), r"damaged, or no notebook \(KeyError: 'kernelspec'\)"),
+        (lambda content: content["metadata"]["kernelspec"].update(name="ir"), "asks for the kernel 'ir', which is not"),
+        (
+            lambda content: content["cells"][0].update(source="a = '\ud800'"),
+            "parameters cell: surrogates not",
+        ),
+    ],
+    ids=["no version", "version 99", "no kernel", "kernel of R", "half a character"],
+)
+def test_a_notebook_that_cannot_be_executed_is_told(make_notebook, params, tmp_path, change, message):
+    notebook = make_notebook(FINISH)
+    content = json.loads(notebook.read_text())
+    change(content)
+    notebook.write_text(json.dumps(content))
+    with pytest.raises(notebooks.NotebookError, match=message):
+        notebooks.execute(notebook, tmp_path / "run", params)
+    notebook.write_text("[" * 100_000)
+    with pytest.raises(notebooks.NotebookError, match="damaged, or no notebook"):
+        notebooks.execute(notebook, tmp_path / "run", params)
+
+
 def test_a_mistaken_override_is_told_before_a_kernel_is_started(make_notebook, params, tmp_path):
     with pytest.raises(ValueError, match="SEDD"):
         notebooks.execute(make_notebook(FINISH), tmp_path / "run", params, {"SEDD": 1})

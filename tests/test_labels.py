@@ -217,6 +217,15 @@ def test_frames_of_sleap_can_be_named_in_a_list(tmp_path):
     assert np.array_equal(faces.landmarks, points[::-1], equal_nan=True)
 
 
+@pytest.mark.parametrize("text", ["a.png\n\nb.png\n", "\na.png\nb.png\n", "a.png\na.png\nb.png\n"])
+def test_a_list_of_frames_without_a_picture_for_each_is_refused(tmp_path, text):
+    """Or the labels of all later frames would come to the pictures of others."""
+    damage.sleap(tmp_path)
+    (tmp_path / "frames.txt").write_text(text)
+    with pytest.raises(DataError, match=r"frames\.txt, line [12]: expected a picture of its own for frame [01]"):
+        read_labels(tmp_path / "labels.csv", tmp_path, frames=tmp_path / "frames.txt")
+
+
 def test_what_is_written_is_read_back_to_the_last_digit(home, tmp_path):
     folder, _, _, files = home
     faces = read_labels(files["CVAT"][0], folder / "images").faces
@@ -389,3 +398,21 @@ def test_an_h5_file_that_would_run_code_is_refused(tmp_path, name):
     with pytest.raises(DataError, match=r"labels\.h5: not an H5 file of DeepLabCut"):
         read_labels(tmp_path / "labels.h5", tmp_path)
     assert not (tmp_path / "harm").exists(), "it did run"
+
+
+def test_an_h5_file_of_texts_is_refused(tmp_path):
+    pytest.importorskip("tables")
+    columns = pd.MultiIndex.from_product([["Ann"], ["nose"], ["x", "y"]], names=["scorer", "bodyparts", "coords"])
+    pd.DataFrame([["left", "right"]], index=["cat_0.png"], columns=columns).to_hdf(tmp_path / "labels.h5", key="a")
+    with pytest.raises(DataError, match=r"labels\.h5: not an H5 file of DeepLabCut \(could not convert"):
+        read_file(tmp_path / "labels.h5")
+
+
+def test_an_h5_file_that_unpacks_to_gigabytes_is_refused_before_it_does(tmp_path):
+    tables = pytest.importorskip("tables")
+    foreign.deeplabcut_h5(tmp_path / "labels.h5", ["cat_0.png", "cat_1.png"], foreign.landmarks(2))
+    with tables.open_file(str(tmp_path / "labels.h5"), "a") as file:
+        file.create_carray("/", "more", tables.Float64Atom(), shape=(10**11, 2), filters=tables.Filters(complevel=9))
+    assert (tmp_path / "labels.h5").stat().st_size < 100_000
+    with pytest.raises(DataError, match=r"labels\.h5: not an H5 file of DeepLabCut \(it unpacks to 1,600,000,0"):
+        read_file(tmp_path / "labels.h5")

@@ -1,5 +1,6 @@
 """The command line: results on stdout, one line and status 2 for a file at fault."""
 
+import json
 import os
 import subprocess
 import sys
@@ -156,6 +157,27 @@ def test_an_output_that_nobody_takes_is_one_line_and_status_1(files, where, reas
         os.close(descriptor)
     assert done.stderr == f"cskt mining: error: its output cannot be written: {reason}\n"
     assert done.returncode == 1
+
+
+@pytest.mark.slow
+def test_an_output_that_is_closed_is_one_line_and_status_1(files):
+    """The first file that a command opened would take its place."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = ["sh", "-c", 'exec "$0" "$@" >&-', sys.executable, "-m", "cskt", *MINING.split()]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, env=environment)
+    assert (done.returncode, done.stderr) == (1, "cskt mining: error: its output cannot be written: it is closed\n")
+
+
+@pytest.mark.parametrize("name", ["a\x1b[2Jb", "a\nb", "x" * 100_000], ids=["escape", "two lines", "long"])
+def test_an_error_is_one_line_whatever_a_file_holds(files, capsys, name):
+    Path("flip.csv").write_text(f'img,nme\n"{name}",0.1\n"{name}",0.1\n')
+    assert main(MINING.split()) == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1 and line[:-1].isprintable() and len(line) < 2100
+    Path("own.yaml").write_text(json.dumps({name: 1}))
+    assert main(["tour", "--config", "own.yaml"]) == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1 and line[:-1].isprintable() and len(line) < 2100
 
 
 @pytest.mark.parametrize("command", ["mining", "mean-shape"])

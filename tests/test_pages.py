@@ -174,6 +174,15 @@ def test_damaged_files_of_runs_are_told_and_the_others_shown(tmp_path, capsys):
     assert told[1].startswith(f"{tmp_path}/summary/seed0/summary.json: damaged, so its run counts as not done")
 
 
+def test_a_run_whose_time_is_unknown_is_shown_without_one(tmp_path):
+    """As of a clock that was set back while it ran (`runs.Run.finish`)."""
+    execute(tmp_path / "zoo" / "a", "01_data", "What?", summary={}, seconds=None)
+    execute(tmp_path / "zoo" / "b", "01_data", "What?", summary={}, seconds=7200)
+    pages.write_pages(tmp_path / "zoo")
+    assert pages.facts(pages.collect(tmp_path / "zoo"))["hours"] == 2.0
+    assert "120.0" in Page(tmp_path / "zoo" / "report" / "index.html").text
+
+
 def test_nothing_to_show_is_told(tmp_path):
     with pytest.raises(DataError, match=r"no run of this setting.*make reproduce SETTING=nowhere"):
         pages.write_pages(tmp_path / "nowhere")

@@ -119,8 +119,35 @@ def test_what_is_no_finished_run_of_the_command_is_refused(record, name, why, ca
 
 
 @pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.yaml", "[" * 5000),
+        ("config.yaml", "a: &a [1]\nb: *a\n"),
+        ("config.yaml", "5"),
+        ("provenance.json", "[" * 100_000),
+        ("provenance.json", "[]"),
+        ("executed.ipynb", "[" * 100_000),
+        ("executed.ipynb", '{"metadata": {"papermill": {"input_path": null}}}'),
+        ("executed.ipynb", '{"metadata": null}'),
+    ],
+)
+def test_a_record_that_is_damaged_is_told_in_one_line(record, capsys, name, content):
+    folder, _ = record
+    (folder / name).write_text(content)
+    assert main(["rerun", str(folder)]) == 2
+    line = capsys.readouterr().err
+    assert (
+        line.startswith(f"cskt rerun: error: {folder}: what it wrote down cannot be read (") and line.count("\n") == 1
+    )
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"inputs": {"data": 5}}, r"cannot be read \(TypeError: expected a text, found 5\)"),
+        ({"commit": "a\0b"}, r"cannot be read \(TypeError: expected a text, found 'a\\x00b'\)"),
+        ({"earlier": [5]}, r"cannot be read \(TypeError"),
+        ({"earlier": [{}]}, r"cannot be read \(KeyError: 'commit'\)"),
         ({"seed": 1}, "config.yaml says SEED 0, provenance.json 1: one of them was changed"),
         ({"lock": ...}, r"cannot be read \(KeyError: 'lock'\)"),
         ({"diff": 5}, r"cannot be read \(TypeError: diff: 5\)"),
@@ -129,7 +156,19 @@ def test_what_is_no_finished_run_of_the_command_is_refused(record, name, why, ca
         ({"dirty": True, "diff": ...}, "made before cskt stored them"),
         ({"commit": COMMIT}, f"its commit {COMMIT} is not in this repository: `git fetch` it"),
     ],
-    ids=["seed", "no lock", "diff a number", "packages a list", "large diff", "no diff", "unknown commit"],
+    ids=[
+        "inputs",
+        "null byte",
+        "earlier a number",
+        "earlier empty",
+        "seed",
+        "no lock",
+        "diff a number",
+        "packages a list",
+        "large diff",
+        "no diff",
+        "unknown commit",
+    ],
 )
 def test_a_run_whose_code_or_seed_cannot_be_had_is_refused(record, change, message, monkeypatch):
     folder, provenance = record
@@ -204,6 +243,29 @@ def test_a_run_is_stopped_where_it_reads_something_else(record, tmp_path):
     with pytest.raises(runs.RunError, match=message):
         rerun._told_inputs(taken, tmp_path / "new", None, process, told.append)
     assert process.poll() is not None
+
+
+def test_runs_that_are_repeated_in_one_folder_stay_as_they_are(record, tmp_path, monkeypatch):
+    """What the first repetition links to is the run that the second one is to be compared with."""
+    folder, _ = record
+    setting = folder.parents[1]
+    shutil.copytree(folder, setting / "mining" / "seed0")
+    shutil.copytree(setting, setting.parent / "other")
+    monkeypatch.setattr(rerun, "same_code", lambda *_: True)
+    made = []
+
+    def execute(record, new, project, say):
+        made.append(new.resolve())
+        write_run(new, nme=0.25)
+        return 0
+
+    monkeypatch.setattr(rerun, "_execute", execute)
+    before = {path: path.read_bytes() for path in setting.parent.rglob("*") if path.is_file()}
+    runs_there = (setting / "mining" / "seed0", folder, setting.parent / "other" / "few_shot" / "seed0")
+    for run in runs_there:
+        assert rerun.rerun(run, tmp_path / "again", lambda _: None), "they differ"
+    assert all(new.is_relative_to(tmp_path / "again") for new in made)
+    assert before == {path: path.read_bytes() for path in setting.parent.rglob("*") if path.is_file()}
 
 
 # --- from end to end

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from damage import one_bit
 from torch import nn
 
 from cskt import training
@@ -304,8 +305,11 @@ def test_the_state_of_another_run_is_refused(tmp_path, other):
         train(Walk(), **(HOW | other), folder=tmp_path)
 
 
-def test_a_damaged_state_is_named(tmp_path):
-    (tmp_path / "resume.pt").write_bytes(b"half a file")
+@pytest.mark.parametrize("change", [lambda _: b"half a file", one_bit], ids=["half", "one bit"])
+def test_a_damaged_state_is_named(tmp_path, change):
+    train(Walk(), **HOW, folder=tmp_path)
+    state = tmp_path / "resume.pt"
+    state.write_bytes(change(state.read_bytes()))
     with pytest.raises(DataError, match=r"resume\.pt: cannot be read .*delete it to start from the beginning"):
         train(Walk(), **HOW, folder=tmp_path)
 

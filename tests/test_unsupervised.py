@@ -153,3 +153,15 @@ def test_errors_are_means_over_what_is_annotated_over_the_distance_of_the_eyes()
     norm = regression.inter_ocular(true, (0,), (1,))
     assert norm.tolist() == [10.0]
     assert regression.mean_error(np.nan_to_num(found), true, norm).tolist() == [0.5]
+
+
+def test_a_file_that_holds_no_vgg_is_named(tmp_path):
+    (tmp_path / "garbage.pth").write_bytes(b"garbage")
+    torch.save({"weight": torch.ones(2)}, tmp_path / "other.pth")
+    for name, message in (
+        ("missing", "no such checkpoint"),
+        ("garbage", "cannot be read"),
+        ("other", "not the weights of torchvision's VGG-16"),
+    ):
+        with pytest.raises(DataError, match=rf"{name}\.pth: {message}"):
+            inter_intra.vgg_features(tmp_path / f"{name}.pth")

@@ -1,6 +1,5 @@
 """One detector of an adaptation: few-shot training, mining, the method, predictions; each stage leaves its file."""
 
-import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,10 +12,12 @@ from yacs.config import CfgNode
 
 from cskt import config, files, training
 from cskt.data.datasets import UnlabeledSet
+from cskt.data.reading import read_csv, rows_by_name
 from cskt.errors import DataError, some
 from cskt.mining import categorize, disagreements
 from cskt.models import LandmarkNet, checkpoints
 from cskt.predict import predict
+from cskt.runs import read_record
 from cskt.settings import Setting
 
 NO_MODEL = "none"  # HUMAN.CHECKPOINT: start from random weights
@@ -116,8 +117,9 @@ def is_done(out: Path, job: str, until: str = "method") -> bool:
     folder = out / "jobs" / job
     if until == "mining":
         return (folder / "mining.csv").exists()
-    stamp = folder / "done.json"
-    return stamp.exists() and json.loads(stamp.read_text())["decisions"] == decisions(out / "pseudo_labels.csv")
+    # a damaged stamp is none: what there is to do takes no time where its results are there
+    stamp = read_record(folder / "done.json") or {}
+    return stamp.get("decisions") == decisions(out / "pseudo_labels.csv")
 
 
 def _method(setting: Setting, start: LandmarkNet, labeled, unlabeled, out: Path, folder: Path, done: Any):
@@ -125,7 +127,7 @@ def _method(setting: Setting, start: LandmarkNet, labeled, unlabeled, out: Path,
     cfg = setting.cfg
     wanted = decisions(out / "pseudo_labels.csv")
     result, stamp = folder / "method.pt", folder / "method" / "decisions.json"
-    if stamp.exists() and json.loads(stamp.read_text()) != wanted:
+    if stamp.exists() and read_record(stamp) != wanted:
         # a person has changed what is accepted: this stage is to be done again
         for name in ("done.json", "method.pt", "unlabeled.csv", "held_out_method.csv"):
             (folder / name).unlink(missing_ok=True)
@@ -198,18 +200,17 @@ def decisions(path: str | Path) -> dict[str, str]:
     """What a person decided about pictures: "accept", "reject" (learn no label) or "drop" (do not look at it at all).
 
     Raises:
-        DataError: another word, or no such column.
+        DataError: another word, no such column, a picture that stands there twice, or no CSV file in UTF-8.
     """
     if not Path(path).exists():
         return {}
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    if not {"image", "decision"} <= set(table):
-        raise DataError(f"{path}, line 1: expected columns image and decision")
+    table = read_csv(path, ("image", "decision"))
     wanted = {}
-    for line, (name, word) in enumerate(zip(table["image"], table["decision"], strict=True), start=2):
-        word = word.strip().lower()
+    for name, row in rows_by_name(table, "image").items():
+        word = table.columns["decision"][row].strip().lower()
         if word and word not in DECISIONS:
-            raise DataError(f"{path}, line {line}: expected decision accept, reject, drop or nothing, found {word!r}")
+            place = f"{path}, line {table.lines[row]}"
+            raise DataError(f"{place}: expected decision accept, reject, drop or nothing, found {word!r}")
         if word:
             wanted[name] = word
     return dict(sorted(wanted.items()))

@@ -26,7 +26,7 @@ from cskt.errors import DataError, some
 from cskt.landmarks import shared_landmarks
 from cskt.locks import held
 from cskt.models import LandmarkNet
-from cskt.runs import config_changes
+from cskt.runs import config_changes, read_record
 from cskt.settings import Setting
 
 HOW_TO_GET_A_HUMAN_MODEL = (
@@ -94,7 +94,10 @@ def _lay_down(
     """Write what the jobs need into OUT; returns what each of them leaves out, by the names of the COCO file."""
     inputs = _inputs(cfg, labels.faces, unlabeled)
     former = out / "inputs.json"
-    if former.exists() and (changed := _changed(json.loads(former.read_text()), inputs)):
+    there = read_record(former)
+    if former.exists() and (there is None or not isinstance(there.get("config"), dict)):
+        raise DataError(f"{former}: damaged: delete {out}, or give another --out")
+    if there is not None and (changed := _changed(there, inputs)):
         if any((out / "jobs").rglob("*.pt")):
             raise DataError(f"{out} belongs to an adaptation with other {', '.join(changed)}: give another --out")
         # nothing was trained with those, only timed or stopped before

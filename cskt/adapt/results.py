@@ -104,6 +104,7 @@ def _worst(out: Path, truth: Annotations, scores: pd.DataFrame, stage: str) -> N
 
 def shown_pseudo_labels(out: Path) -> pd.DataFrame:
     """The rows of pseudo_labels.csv that are on the sheets: what mining took for sure, and what a person accepted."""
+    decisions(out / "pseudo_labels.csv")  # a table that a spreadsheet has spoiled is told
     table = pd.read_csv(out / "pseudo_labels.csv", dtype={"decision": str}, keep_default_na=True)
     table["decision"] = table["decision"].fillna("").str.strip().str.lower()
     if "row" not in table:  # of a version before

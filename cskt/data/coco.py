@@ -14,7 +14,7 @@ from cskt.data.labelfile import Face, LabelFile
 from cskt.data.pictures import picture_size
 from cskt.data.reading import check_image_name, check_printable, is_file, read_list, read_text
 from cskt.data.schemes import propose_flip_pairs
-from cskt.data.table import Annotations, ProblemLog, annotations, box_problem
+from cskt.data.table import FARTHEST, Annotations, ProblemLog, annotations, box_problem
 from cskt.errors import DataError
 from cskt.landmarks import SCHEMES, Scheme
 from cskt.species import family_of
@@ -155,7 +155,7 @@ def coco_faces(path: str | Path, names: tuple[str, ...] = ()) -> LabelFile:
         own = _names(file, category) or landmarks
         points = _keypoints(entry, [own.index(landmark) for landmark in landmarks], where)
         size = (image.get("width"), image.get("height"))
-        size = size if all(type(side) in (int, float) and side > 0 for side in size) else None
+        size = size if all(type(side) in (int, float) and 0 < side <= FARTHEST for side in size) else None
         faces.append(Face(name, points, where, None, str(entry["id"]), box, species, size=size))
     if not faces:
         raise DataError(f"{file}: no annotation has keypoints: in CVAT label with skeletons and export COCO Keypoints")
@@ -258,7 +258,7 @@ def _size(image: dict, where: str) -> tuple[float, float] | None:
     if image.get("width") is None and image.get("height") is None:
         return None
     width, height = (_field(image, key, int | float, where) for key in ("width", "height"))
-    if not (width > 0 and height > 0):
+    if not (0 < width <= FARTHEST and 0 < height <= FARTHEST):
         raise DataError(f"{where}: expected a positive width and height, found {width!r} x {height!r}")
     return width, height
 

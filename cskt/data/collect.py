@@ -33,7 +33,7 @@ MOST_BYTES = 50 * 2**20
 LONGEST_WAIT = 600.0  # seconds, whatever a server asks for
 _LONGEST_ID = 100  # letters and digits: it becomes a file's name
 _COLUMNS = ["image", "url", "title", "license", "sha256"]
-_REPORT = ["image", "url", "license", "status", "sha256", "bytes"]
+_REPORT = ("image", "url", "license", "status", "sha256", "bytes")
 
 
 def read_metadata(path: str | Path, words: Collection[str] = ()) -> pd.DataFrame:
@@ -130,7 +130,7 @@ def download(
     """
     folder = Path(folder)
     report = folder / "downloads.csv"
-    known = read_csv(report, tuple(_REPORT)).columns if report.is_file() else {}
+    known = read_csv(report, _REPORT).columns if report.is_file() else {}
     former_rows = [dict(zip(known, row, strict=True)) for row in zip(*known.values(), strict=True)]
     rows: dict[str, dict[str, str]] = {row["image"]: row for row in former_rows}
     asked: dict[str, float] = {}
@@ -168,7 +168,7 @@ def download(
         }  # fmt: skip
         # after each, so that an interrupted call loses nothing
         write_csv(report, pd.DataFrame(rows.values()))
-    return pd.DataFrame([rows[name] for name in table["image"]], columns=_REPORT)
+    return pd.DataFrame([rows[name] for name in table["image"]], columns=list(_REPORT))
 
 
 def _fetch(url, server, asked, pause, attempts, timeout, sleep) -> tuple[str, bytes]:

@@ -91,7 +91,9 @@ def read_deeplabcut_h5(path: str | Path) -> LabelFile:
     instead = f", or give {beside}, which holds the same" if beside.is_file() else ""
     try:
         with _plain_pickles():
+            _refuse_bomb(path)
             table = pd.read_hdf(path)
+        values = table.to_numpy(float)
     except ImportError:
         raise DataError(f"{path}: reading H5 needs the package tables: {INSTALL}{instead}") from None
     except Exception as error:  # tables and pandas raise many types for files that are not theirs
@@ -104,11 +106,21 @@ def read_deeplabcut_h5(path: str | Path) -> LabelFile:
         raise DataError(f"{path}: expected columns by scorer, bodyparts and coords, found {', '.join(names) or 'none'}")
     levels = {name: [str(value) for value in table.columns.get_level_values(name)] for name in names}
     rows = []
-    for number, (key, values) in enumerate(zip(table.index, table.to_numpy(float), strict=True), start=1):
+    for number, (key, cells) in enumerate(zip(table.index, values, strict=True), start=1):
         name = "/".join(map(str, key)) if isinstance(key, tuple) else str(key)
         # repr keeps every digit
-        rows.append(_Row(f"{path}, row {number}", None, name, [repr(float(value)) for value in values]))
+        rows.append(_Row(f"{path}, row {number}", None, name, [repr(float(value)) for value in cells]))
     return _label_file("DeepLabCut H5", path, levels, rows)
+
+
+def _refuse_bomb(path: Path) -> None:
+    """Raise for a file that unpacks to a thousand times its size: its arrays may be compressed, or never written."""
+    import tables
+
+    with tables.open_file(str(path)) as file:
+        claimed = sum(leaf.size_in_memory for leaf in file.walk_nodes("/", "Leaf"))
+    if claimed > max(1000 * path.stat().st_size, 2**27):
+        raise ValueError(f"it unpacks to {claimed:,} bytes and has {path.stat().st_size:,}")
 
 
 class _PlainUnpickler(pickle.Unpickler):

@@ -61,7 +61,10 @@ def fetch(
     with locks.held(to.parent, f".{to.name}.lock"):
         try:
             total = _receive(url, part, size, report)
-        except (OSError, http.client.HTTPException) as error:
+        except DataError:
+            raise
+        # a ValueError is of an address that the server leads to
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise DataError(f"{url}: cannot be downloaded ({getattr(error, 'reason', error)})") from error
         # before the length, about which a server may be wrong
         if (found := fingerprint(part)).startswith(sha256):

@@ -110,7 +110,7 @@ def read_labels(
     places = Places(source, images)
     pictures = places.first
     names, order = _order(source, scheme)
-    frame_names = list(read_list(frames).line_of) if frames is not None else None
+    frame_names = _frames(frames) if frames is not None else None
     kept = {places.must_find(name, keep) for name in read_list(keep).line_of} if keep is not None else None
     box_table = read_boxes(boxes, places) if boxes is not None else {}
 
@@ -214,6 +214,16 @@ def read_file(path: str | Path, scheme: Scheme | None = None) -> LabelFile:
         return _read_own_csv(path)
     refuse_semicolons(path, first)
     raise DataError(f"{path}, line 1: not a known label format; found {first[:60]!r}, expected {FORMATS}")
+
+
+def _frames(path: str | Path) -> list[str]:
+    """The picture of each frame: line k + 1 names that of frame k, so that none may be blank or repeat another."""
+    listed = read_list(path)
+    lines = {**{line: name for name, line in listed.line_of.items()}, **{line: "" for _, line in listed.repeats}}
+    for line in range(1, max(lines) + 1):
+        if not lines.get(line):
+            raise DataError(f"{path}, line {line}: expected a picture of its own for frame {line - 1}")
+    return list(listed.line_of)
 
 
 def _read_folder(folder: Path, scheme: Scheme | None) -> LabelFile:

@@ -17,6 +17,7 @@ ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".
            ".tga", ".ppm", ".pgm", ".pbm", ".pnm", *HEIC)  # fmt: skip
 HEIC_NEEDS = "HEIC needs the package pillow-heif: pip install pillow-heif, or save it as JPEG"
 MAX_PIXELS = 150_000_000  # larger than any camera's; a small file can claim, and unpack to, any size
+MAX_SIDE = 1_000_000  # pixels; a crop takes memory by the square's side, too
 _EXIF_ORIENTATION = 0x0112
 # an EPS file, whatever it is called, would be handed to Ghostscript, which executes it
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "JPEG2000", "MPO", "AVIF", "HEIF", "TGA", "PCX")
@@ -44,8 +45,8 @@ def read_image(path: str | Path) -> Image.Image:
     Gray values of 16 bits are scaled to 8, so that white stays white.
 
     Raises:
-        DataError: it cannot be read, is larger than `MAX_PIXELS`, or has pixels whose white is not known (32 bits);
-            the message says why.
+        DataError: it cannot be read, is larger than `MAX_PIXELS` or `MAX_SIDE`, or has pixels whose white is not known
+            (32 bits); the message says why.
     """
     with _opened(path) as picture:
         return as_rgb(picture)
@@ -111,6 +112,10 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
             with Image.open(path, formats=formats()) as picture:
                 if picture.width * picture.height > MAX_PIXELS:
                     raise ValueError(f"{picture.width} x {picture.height} pixels, at most {MAX_PIXELS:,} are allowed")
+                if max(picture.size) > MAX_SIDE:
+                    raise ValueError(
+                        f"{picture.width} x {picture.height} pixels, at most {MAX_SIDE:,} a side are allowed"
+                    )
                 yield picture
     except UnidentifiedImageError:
         raise DataError(f"{path}: not a readable image ({needs or 'no known format'})") from None

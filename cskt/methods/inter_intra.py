@@ -8,6 +8,7 @@ points that carry a face's structure, and nothing of its looks, make that possib
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -128,7 +129,7 @@ class Generator(nn.Module):
         return 0.5 * (self.draw(torch.cat([look, render(points, look.shape[-1]).to(look.dtype)], dim=1)) + 1)
 
 
-def vgg_features(weights: str) -> Callable[[torch.Tensor], list[torch.Tensor]]:
+def vgg_features(weights: str | Path) -> Callable[[torch.Tensor], list[torch.Tensor]]:
     """relu1_2, 2_2, 3_3 and 4_3 of torchvision's VGG-16 with the weights of a file; its input is not normalized.
 
     Raises:

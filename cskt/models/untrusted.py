@@ -26,8 +26,9 @@ def read_plain(path: str | Path, hint: str = "") -> Any:
         hint: what else to say of one that cannot be read.
 
     Raises:
-        DataError: no such file, not torch's, it unpacks to more than it holds, or holds more than plain types,
-            tensors and single numbers of numpy; the message says what was refused.
+        DataError: no such file, not torch's, a part of it has another checksum than was written with it, it unpacks
+            to more than it holds, or holds more than plain types, tensors and single numbers of numpy; the message says
+            what was refused.
     """
     path = Path(path)
     if path.is_dir():
@@ -35,7 +36,7 @@ def read_plain(path: str | Path, hint: str = "") -> Any:
     if not path.is_file():
         raise DataError(f"{path}: no such checkpoint")
     try:
-        _refuse_bomb(path)
+        _check_archive(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickles that are none of torch's
             with torch.serialization.safe_globals(_NUMBERS):
@@ -45,7 +46,7 @@ def read_plain(path: str | Path, hint: str = "") -> Any:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, _Bomb):
+    if isinstance(error, _Refused):
         return str(error)
     # torch begins with how to have it all executed nevertheless
     if refused := re.search(r"GLOBAL (\S+)", str(error)):
@@ -53,14 +54,21 @@ def _reason(error: Exception) -> str:
     return "it is damaged, is another kind of file, or holds more than weights"
 
 
-class _Bomb(ValueError):
+class _Refused(ValueError):
     pass
 
 
-def _refuse_bomb(path: Path) -> None:
-    """Raise for a file whose parts unpack to more than it holds; what torch writes is not compressed."""
+def _check_archive(path: Path) -> None:
+    """Raise for a file whose parts unpack to more than it holds (what torch writes is not compressed), or are damaged.
+
+    torch itself compares no checksums: a weight in which bits have changed would be another weight.
+    """
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             claimed, size = sum(part.file_size for part in archive.infolist()), path.stat().st_size
-        if claimed > size:
-            raise _Bomb(f"it unpacks to {claimed:,} bytes and has {size:,}")
+            if claimed > size:
+                raise _Refused(f"it unpacks to {claimed:,} bytes and has {size:,}")
+            if damaged := archive.testzip():
+                raise _Refused(
+                    f"its part {damaged[:100]!r} is damaged: it has not the checksum that was written with it"
+                )

@@ -198,7 +198,7 @@ def facts(pages: Iterable[Page]) -> dict[str, Any]:
     return {
         "states": {state: sum(page.state == state for page in pages) for state in _STATES.values()},
         "seeds": sorted({page.seed for page in pages if page.seed is not None}),
-        "hours": sum(page.summary.get("seconds", 0) for page in pages) / 3600,
+        "hours": sum(page.summary.get("seconds") or 0 for page in pages) / 3600,
         "commits": sorted(commits),
         "devices": sorted({note["device"] for note in notes}),
         "days": list(dict.fromkeys([days[0], days[-1]])) if days else [],
