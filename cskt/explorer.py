@@ -14,6 +14,7 @@ from cskt import config, metrics
 from cskt.comparison import NAMES
 from cskt.data.table import Annotations
 from cskt.errors import DataError, some
+from cskt.files import read_table
 from cskt.settings import Setting
 
 ORDERS = ("worst first", "best first", "at random")
@@ -64,7 +65,7 @@ def read(folder: str | Path, run: str, seed: int) -> tuple[pd.DataFrame, pd.Data
             f"{folder}: no finished run {run!r} of seed {seed} with scores and predictions; there are {known or 'none'}"
         )
     place = Path(folder) / run / f"seed{seed}"
-    return pd.read_csv(place / "scores.csv"), pd.read_csv(place / "predictions.csv")
+    return read_table(place / "scores.csv", ("image", "nme")), read_table(place / "predictions.csv", ("image",))
 
 
 def truth(folder: str | Path, run: str, seed: int) -> Annotations:

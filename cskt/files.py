@@ -8,12 +8,12 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cskt.errors import WriteError
+from cskt.errors import DataError, WriteError, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -179,6 +179,27 @@ def write_text(path: str | Path, content: str) -> None:
 def write_csv(path: str | Path, table: "pd.DataFrame") -> None:
     """Write a table to `path` atomically, without its index; NaN is an empty field."""
     write_text(path, table.to_csv(index=False))
+
+
+def read_table(path: str | Path, columns: Collection[str] = ()) -> "pd.DataFrame":
+    """Read a table that `write_csv` wrote; only an empty field is NaN, so that a species may be called NA.
+
+    Args:
+        path: of the file.
+        columns: those that it has to have.
+
+    Raises:
+        DataError: it is no such table, as after a copy that broke off.
+    """
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    except (ValueError, OSError) as error:  # pandas' own errors, and that of another encoding, are ValueErrors
+        raise DataError(f"{path}: damaged, or no table ({one_line(str(error))})") from error
+    if missing := [name for name in columns if name not in table]:
+        raise DataError(f"{path}: damaged, or of another version: it has no column {', '.join(missing)}")
+    return table
 
 
 def write_json(path: str | Path, content: Any) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cskt import comparison, files, published, runs
+from cskt.files import read_table
 from cskt.tables import to_latex, to_markdown
 
 GAP, NOTHING = "not run", "–"
@@ -153,7 +154,7 @@ def _reference_lines(place: Place) -> pd.DataFrame:
     file = place.folder / "evaluate" / "results.csv"
     if not (file.is_file() and (file.parent / "summary.json").is_file()):
         return pd.DataFrame(columns=["run", "group", "landmarks"])
-    table = pd.read_csv(file)
+    table = read_table(file, ("run", "group", "landmarks"))
     lines = table["run"].isin(("mean_shape", "median_shape")) & (table["landmarks"] == "all")
     return table[lines & (table["group"] == place.group)]
 
@@ -168,7 +169,7 @@ def confusion(folder: str | Path, name: str) -> pd.DataFrame | None:
     home = Path(folder) / "species_confusion"
     if not ((home / "summary.json").is_file() and (home / f"{name}.csv").is_file()):
         return None
-    table = pd.read_csv(home / f"{name}.csv")
+    table = read_table(home / f"{name}.csv")
     return table[table["landmarks"] == "shared"].drop(columns="landmarks") if "landmarks" in table else table
 
 

@@ -11,7 +11,7 @@ from cskt.budget import CLASSES
 from cskt.comparison import NAMES
 from cskt.criteria import NAMES as CRITERIA
 from cskt.errors import DataError
-from cskt.files import write_text
+from cskt.files import read_table, write_text
 
 # run -> its tables that are kept, and what their files in docs/results/ are called after the setting; of a run with
 # seeds, those of all seeds together
@@ -291,7 +291,7 @@ def fill(text: str, folder: Path) -> str:
         file = folder / f"{setting}{name}.csv"
         if not file.is_file():
             raise DataError(f"{file}: no results of setting {setting}; `python -m cskt report {setting}` writes them")
-        return f"<!-- {match['what']} -->\n{make(pd.read_csv(file), *which)}\n<!-- end -->"
+        return f"<!-- {match['what']} -->\n{make(read_table(file), *which)}\n<!-- end -->"
 
     return _PLACE.sub(renew, text)
 
@@ -331,7 +331,7 @@ def publish(setting: str, outputs: Path, project: Path) -> list[Path]:
     table = collect(setting, outputs)
     table = table[[column for column in columns if column in table]]
     if runs.is_file():
-        table = pd.concat([pd.read_csv(runs), table]).drop_duplicates(["run", "seed"], keep="last")
+        table = pd.concat([read_table(runs), table]).drop_duplicates(["run", "seed"], keep="last")
     write_csv(runs, table.sort_values(["run", "seed"]))
     errors = folder / f"{setting}_errors.csv"
     before = pd.read_csv(errors, index_col="image") if errors.is_file() else None
@@ -374,10 +374,10 @@ def _of_run(folder: Path, table: str) -> pd.DataFrame | None:
     """A table of a finished run; of a run with seeds, that of all its seeds, with a column that says which."""
     if (folder / "summary.json").is_file():
         # a run of an earlier version may lack a table
-        return pd.read_csv(folder / f"{table}.csv") if (folder / f"{table}.csv").is_file() else None
+        return read_table(folder / f"{table}.csv") if (folder / f"{table}.csv").is_file() else None
     seeds = {int(home.name.removeprefix("seed")): home for home in folder.glob("seed*")}
     parts = {
-        seed: pd.read_csv(home / f"{table}.csv")
+        seed: read_table(home / f"{table}.csv")
         for seed, home in sorted(seeds.items())
         if (home / "summary.json").is_file() and (home / f"{table}.csv").is_file()
     }

@@ -24,6 +24,7 @@ import yaml
 
 from cskt import config, files, locks, torchrun
 from cskt.errors import DataError
+from cskt.files import read_table
 from cskt.progress import say
 
 if TYPE_CHECKING:
@@ -262,7 +263,7 @@ def collect_tables(folder: str | Path, name: str, only: Collection[str] | None =
     tables = []
     for run_dir, summary in _finished(Path(folder)).items():
         if (run_dir / f"{name}.csv").exists() and (only is None or summary["run"] in only):
-            table = pd.read_csv(run_dir / f"{name}.csv")
+            table = read_table(run_dir / f"{name}.csv")
             table.insert(0, "run", summary["run"])
             table.insert(1, "seed", summary["seed"])
             tables.append(table)

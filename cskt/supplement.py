@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from cskt import comparison, config, mining, published, runs
+from cskt.files import read_table
 from cskt.paper import Place, results, scores
 from cskt.settings import Setting
 
@@ -156,5 +157,5 @@ def first_seed(folder: str | Path, run: str, table: str) -> pd.DataFrame | None:
     """One table of a run's first seed; None where it has not finished."""
     for home in sorted([Path(folder) / run, *(Path(folder) / run).glob("seed*")]):
         if (home / "summary.json").is_file() and (home / f"{table}.csv").is_file():
-            return pd.read_csv(home / f"{table}.csv")
+            return read_table(home / f"{table}.csv")
     return None

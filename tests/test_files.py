@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from cskt import files
-from cskt.errors import WriteError
+from cskt.errors import DataError, WriteError
 
 
 def test_an_error_while_writing_leaves_the_former_file_and_nothing_beside_it(tmp_path):
@@ -101,3 +101,11 @@ def test_an_output_that_is_an_input_or_another_output_is_refused_by_whatever_nam
     with pytest.raises(WriteError, match=r"would be overwritten, since it is written too \(.*new\.csv\)"):
         files.refuse_overwriting([tmp_path / "new.csv", tmp_path / "folder/../new.csv"], [])
     files.refuse_overwriting([tmp_path / "new.csv", tmp_path / "other.csv", None], [tmp_path / "mine.csv", ""])
+
+
+def test_a_table_comes_back_as_it_was_written_and_only_an_empty_field_is_missing(tmp_path):
+    table = pd.DataFrame({"species": ["NA", "None", "null"], "nme": [0.1, np.nan, 1 / 3]})
+    files.write_csv(tmp_path / "scores.csv", table)
+    pd.testing.assert_frame_equal(files.read_table(tmp_path / "scores.csv", ("species",)), table)
+    with pytest.raises(DataError, match=r"scores\.csv: damaged, or of another version: it has no column image"):
+        files.read_table(tmp_path / "scores.csv", ("image",))

@@ -183,6 +183,22 @@ def test_a_run_whose_time_is_unknown_is_shown_without_one(tmp_path):
     assert "120.0" in Page(tmp_path / "zoo" / "report" / "index.html").text
 
 
+@pytest.mark.parametrize("content", [b"", b"run,group\nfew_shot,all\n", b"run\n\xff\n", b'run\n"'])
+def test_a_damaged_table_of_results_is_named(tmp_path, content):
+    run = execute(tmp_path / "zoo" / "evaluate", "07_evaluate", "How well?", summary={})
+    (run / "results.csv").write_bytes(content)
+    with pytest.raises(DataError, match=r"evaluate/results\.csv: damaged, or "):
+        pages.write_pages(tmp_path / "zoo")
+
+
+def test_damaged_records_show_no_time_and_no_day(tmp_path):
+    run = execute(tmp_path / "zoo" / "a", "01_data", "What?", summary={}, seconds="x")
+    note = json.loads((run / "provenance.json").read_text()) if (run / "provenance.json").exists() else {}
+    (run / "provenance.json").write_text(json.dumps({**note, "commit": "c", "dirty": 0, "device": "cpu", "started": 3}))
+    pages.write_pages(tmp_path / "zoo")
+    assert pages.facts(pages.collect(tmp_path / "zoo"))["hours"] == 0
+
+
 def test_nothing_to_show_is_told(tmp_path):
     with pytest.raises(DataError, match=r"no run of this setting.*make reproduce SETTING=nowhere"):
         pages.write_pages(tmp_path / "nowhere")

@@ -21,6 +21,7 @@ import pandas as pd
 from cskt import config, files, runs
 from cskt.comparison import GROUPS, NAMES
 from cskt.errors import DataError
+from cskt.files import read_table
 from cskt.pages.notebook import first_heading, notebook_html, stylesheet
 from cskt.progress import bar, say
 
@@ -75,6 +76,11 @@ class Page:
     figures: list[Figure] = field(default_factory=list)
     tables: list[Link] = field(default_factory=list)
     files: list[Link] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float | None:
+        """What the run took; None where that is not known, as of a clock that was set back."""
+        return self.summary["seconds"] if isinstance(self.summary.get("seconds"), int | float) else None
 
     @property
     def title(self) -> str:
@@ -171,7 +177,7 @@ def results(folder: Path) -> dict[str, list[dict[str, Any]]]:
     path = folder / "evaluate" / "results.csv"
     if not path.is_file() or not (path.parent / "summary.json").is_file():
         return {}
-    table = pd.read_csv(path)
+    table = read_table(path, ("run", "group", "landmarks", "images", "nme_high", *_RESULT_COLUMNS))
     table = table[table["landmarks"] == "all"]
     groups = [group for group in GROUPS if group in set(table["group"])]
     made = {}
@@ -193,12 +199,13 @@ def facts(pages: Iterable[Page]) -> dict[str, Any]:
     written = [page.folder / "provenance.json" for page in pages]
     notes = [runs.read_record(path) or {} for path in written]
     notes = [note for note in notes if {"commit", "dirty", "started", "device"} <= note.keys()]
+    notes = [note for note in notes if isinstance(note["started"], str)]
     commits = {note["commit"][:10] + (" with changes" if note["dirty"] else "") for note in notes if note["commit"]}
     days = sorted(note["started"][:10] for note in notes)
     return {
         "states": {state: sum(page.state == state for page in pages) for state in _STATES.values()},
         "seeds": sorted({page.seed for page in pages if page.seed is not None}),
-        "hours": sum(page.summary.get("seconds") or 0 for page in pages) / 3600,
+        "hours": sum(page.seconds or 0 for page in pages) / 3600,
         "commits": sorted(commits),
         "devices": sorted({note["device"] for note in notes}),
         "days": list(dict.fromkeys([days[0], days[-1]])) if days else [],
