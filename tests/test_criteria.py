@@ -5,6 +5,8 @@ import http.server
 import io
 import json
 import socket
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -352,6 +354,18 @@ def test_robots_that_are_no_answer_forbid_nothing():
             answer.start()
             address = f"http://127.0.0.1:{own.getsockname()[1]}"
             assert collect._robots(address, 5.0).can_fetch(collect.AGENT, f"{address}/a.jpg")
+
+
+def test_a_second_download_into_one_folder_is_refused(tmp_path):
+    (tmp_path / "meta.json").write_text(json.dumps([{"id": 1, "url": "http://127.0.0.1:9/a.jpg"}]))
+    hold = f"from cskt import locks\nwith locks.held({str(tmp_path)!r}): print('held', flush=True); input()"
+    other = subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        other.stdout.readline()
+        with pytest.raises(DataError, match="is at work"):
+            collect.download(collect.read_metadata(tmp_path / "meta.json"), tmp_path)
+    finally:
+        other.communicate(b"\n")
 
 
 @pytest.mark.parametrize("content", [b"", b"a,b\n1,2,3\n", b"image,url\na.jpg,x\n", b"image\n\xe4\n", b'image,"url\n'])

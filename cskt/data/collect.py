@@ -26,6 +26,7 @@ from cskt.data.pictures import formats
 from cskt.data.reading import read_csv, read_text
 from cskt.errors import DataError
 from cskt.files import fingerprint, write_bytes, write_csv
+from cskt.locks import held
 from cskt.progress import bar
 
 AGENT = "cskt (research; one request at a time)"
@@ -126,9 +127,13 @@ def download(
         then that of what came), "too large", or "failed" (to be tried again by the next call).
 
     Raises:
-        DataError: the folder has a downloads.csv of another form.
+        DataError: the folder has a downloads.csv of another form, or another process downloads into it.
     """
-    folder = Path(folder)
+    with held(folder):
+        return _download(table, Path(folder), pause, attempts, timeout, sleep)
+
+
+def _download(table, folder, pause, attempts, timeout, sleep) -> pd.DataFrame:
     report = folder / "downloads.csv"
     known = read_csv(report, _REPORT).columns if report.is_file() else {}
     former_rows = [dict(zip(known, row, strict=True)) for row in zip(*known.values(), strict=True)]
