@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from cskt.confusion import five
 from cskt.figures import PALETTE
 from cskt.figures_print import NME, PAGE, PUBLISHED, SMALLEST, gap, panels
 from cskt.tables import mathtext
@@ -19,6 +20,7 @@ _MODELS = {
     "random": (PALETTE["blue"], "--", "fine-tuned on random images"),
     "mean_shape": (PALETTE["grey"], ":", "mean shape in the box (ours only)"),
 }
+NAMED = 16  # of more families the names and numbers would stand on each other
 
 
 # --- tables as figures ------------------------------------------------------------------------------------------------
@@ -100,16 +102,20 @@ def _our_families(ax, ours: pd.DataFrame | None) -> None:
     ax.set_title("ours")
     if ours is None or ours.empty:
         return gap(ax)
+    names = list(ours["tested"].unique())
     for model, (color, line, _) in _MODELS.items():
         own = ours[ours["model"] == model]
         if own.empty:
             continue
-        ax.plot(own["tested"], 100 * own["nme"], color=color, ls=line, marker="o", ms=2.8)
+        place = own["tested"].map(names.index)
+        ax.plot(place, 100 * own["nme"], color=color, ls=line, marker="o" if len(names) <= NAMED else "", ms=2.8)
         if (own["highest"] > own["lowest"]).any():
-            ax.fill_between(own["tested"], 100 * own["lowest"], 100 * own["highest"], color=color, alpha=0.2, lw=0)
+            ax.fill_between(place, 100 * own["lowest"], 100 * own["highest"], color=color, alpha=0.2, lw=0)
     ax.set(ylabel=NME, ylim=(0, None))
-    ax.set_xticks(range(ours["tested"].nunique()), list(ours["tested"].unique()), rotation=40, ha="right",
-                  rotation_mode="anchor")  # fmt: skip
+    if len(names) > NAMED:
+        ax.set_xlabel(f"family, of {len(names)}")
+    else:
+        ax.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
     ax.margins(x=0.03)
     ax.grid(axis="y", alpha=0.35)
 
@@ -120,13 +126,16 @@ def family_gains(published: pd.DataFrame, ours: pd.DataFrame | None):
     Args:
         published: tested family x fine-tuned family (fractions).
         ours: one row per cell: tested, tuned, gain, verdict ("unclear" where the interval covers 0); None if not run.
+            Of more than `NAMED` families five are drawn (`confusion.five`); the whole is in 03_species_confusion.
 
     Returns:
         The two axes.
     """
-    matrix, unclear = None, None
+    matrix, unclear, some = None, None, ""
     if ours is not None and len(ours):
         order = list(ours["tested"].unique())
+        if len(order) > NAMED:
+            order, some = five(order), f", five of {len(order)}"
         matrix = ours.pivot_table(index="tested", columns="tuned", values="gain").loc[order, order]
         verdicts = ours.pivot(index="tested", columns="tuned", values="verdict").loc[order, order]
         unclear = (verdicts == "unclear").to_numpy()
@@ -135,7 +144,7 @@ def family_gains(published: pd.DataFrame, ours: pd.DataFrame | None):
     figure, axes = panels(1, 2, PAGE, max(2.5, 1.1 + 0.24 * size), width_ratios=[5, max(5, size)])
     image = _heat(axes[0], published, reach, digits=0 if size > 8 else 1)
     axes[0].set_title("published, AnimalWeb (quantized colors, ± 2)")
-    axes[1].set_title("ours; in brackets: the interval covers 0")
+    axes[1].set_title(f"ours{some}; in brackets: the interval covers 0")
     if matrix is None:
         gap(axes[1])
     else:

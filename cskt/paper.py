@@ -230,6 +230,8 @@ def side_by_side(table: str, columns: Mapping[str, Place], paper: Mapping[str, s
 def texts(table: pd.DataFrame, columns: Mapping[str, str], published_as: str = "published") -> pd.DataFrame:
     """Write a table of `side_by_side` as it shall be read: percent, intervals in brackets, gaps named.
 
+    The last column counts the seeds: "3", or "1 / 3" where the columns differ, in their order.
+
     Args:
         table: by `side_by_side`.
         columns: its columns -> their headings.
@@ -247,8 +249,7 @@ def texts(table: pd.DataFrame, columns: Mapping[str, str], published_as: str = "
             else f"{_percent(value)} ({_percent(low)}–{_percent(high)})"
             for run, (value, low, high) in zip(table["run"], own, strict=True)
         ]
-    seeds = table[[f"{column}_seeds" for column in columns]].max(axis=1)
-    shown["seeds"] = ["" if np.isnan(count) else f"{count:.0f}" for count in seeds]
+    shown["seeds"] = [_seeds(counts) for counts in table[[f"{column}_seeds" for column in columns]].to_numpy(float)]
     return pd.DataFrame(shown, index=table.index)
 
 
@@ -334,6 +335,12 @@ def save(folder: str | Path, name: str, numbers: pd.DataFrame, shown: pd.DataFra
     files.write_text(folder / f"{name}.md", page)
     files.write_text(folder / f"{name}.tex", to_latex(shown, caption, f"tab:{name}", bold) + "\n")
     return page
+
+
+def _seeds(counts: np.ndarray) -> str:
+    """Seeds of the columns that have run: one number where they agree."""
+    texts = [f"{count:.0f}" for count in counts if not np.isnan(count)]
+    return " / ".join(texts if len(set(texts)) > 1 else texts[:1])
 
 
 def _percent(value: float) -> str:

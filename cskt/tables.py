@@ -47,10 +47,11 @@ def to_latex(table: pd.DataFrame, caption: str, label: str, bold: pd.DataFrame |
         marks = [False] * len(row) if bold is None else bold.to_numpy()[place]
         cells = [rf"\textbf{{{escape(cell)}}}" if mark else escape(cell) for cell, mark in zip(row, marks, strict=True)]
         rows.append(" & ".join([escape(name), *cells]) + r" \\")
+    columns = _alignment(table.index, "l") + "".join(_alignment(table[name]) for name in table)
     head = " & ".join(escape(name) for name in [table.index.name or "", *table.columns])
     return "\n".join([
         r"\begin{table}", r"\centering", rf"\caption{{{escape(caption)}}}", rf"\label{{{label}}}",
-        rf"\begin{{tabular}}{{l{''.join(_alignment(table[name]) for name in table)}}}",
+        rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule", rf"{head} \\", r"\midrule", *rows,
         r"\bottomrule", r"\end{tabular}", r"\end{table}",
     ])  # fmt: skip
@@ -81,9 +82,9 @@ def mathtext(text: str) -> str:
     return _SUBSCRIPT.sub(lambda match: f"${match[1]}_{{{match[2]}}}$", text)
 
 
-def _alignment(column: pd.Series) -> str:
-    """Numbers stand at the right; sentences are broken into lines."""
-    return "r" if column.astype(str).str.len().max() <= _SENTENCE else r"p{0.35\linewidth}"
+def _alignment(column: pd.Series | pd.Index, short: str = "r") -> str:
+    """Numbers stand at the right, names at the left; sentences are broken into lines."""
+    return short if column.astype(str).str.len().max() <= _SENTENCE else r"p{0.35\linewidth}"
 
 
 def _plain(text: str) -> str:

@@ -138,6 +138,19 @@ def test_gains_are_drawn_in_points_and_in_brackets_where_unclear():
     assert image.norm.vmin == -image.norm.vmax == pytest.approx(-14)
 
 
+def test_of_many_families_five_gains_are_drawn_and_no_names_below_the_curves():
+    names = [*FAMILIES, *(f"Family{k}" for k in range(40))]
+    many = pd.DataFrame([(a, b, 0.02, "helps") for a in names for b in names], columns=cells().columns)
+    ours = figures_paper.family_gains(table("family_gain"), many)[1]
+    assert [label.get_text() for label in ours.get_xticklabels()] == FAMILIES
+    assert ours.get_title().startswith("ours, five of 45;")
+    rows = pd.DataFrame({"model": "random", "tested": names, "nme": 0.1, "lowest": 0.1, "highest": 0.1})
+    ours = figures_paper.family_curves(published.table("family_nme"), rows)[1]
+    assert ours.get_xlabel() == "family, of 45"
+    assert not {label.get_text() for label in ours.get_xticklabels()} & set(names)
+    assert ours.lines[0].get_xdata().tolist() == list(range(45))
+
+
 def test_a_sweep_counts_its_images_below_its_errors():
     axes = figures_supplement.sweep(table("t_neg"), swept(), "T_neg", "excluded")
     assert [bar.get_height() for bar in axes[1, 1].patches] == [500, 200, 100]

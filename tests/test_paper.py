@@ -140,6 +140,15 @@ def test_what_has_not_run_is_a_gap_and_what_cannot_run_is_nothing(table):
     assert shown.loc["ours", "seeds"] == "2"
 
 
+def test_a_row_with_more_seeds_in_one_column_than_in_the_other_says_both(folder, monkeypatch):
+    monkeypatch.setitem(paper.ROWS, "ssl", ROWS)
+    sibling = folder.with_name("some_unknown")
+    write_run(sibling, "few_shot", [0.1] * 4)
+    write_run(sibling, "uda", [0.1] * 4)
+    seeds = paper.texts(paper.side_by_side("ssl", paper.places(folder)), HEADINGS)["seeds"]
+    assert seeds.to_dict() == {"FixMatch": "2", "UDA": "1", "HG2": "", "ours": "2 / 1"}
+
+
 def test_the_lowest_of_ours_is_marked_among_those_that_compete(table):
     shown = paper.texts(table, HEADINGS)
     marks = paper.lowest(table, HEADINGS, shown)

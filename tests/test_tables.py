@@ -48,3 +48,4 @@ def test_sentences_are_broken_into_lines():
         {"n": ["1"], "what": ["a sentence that is much too long for one line of a table"]}, index=["a"]
     )
     assert r"\begin{tabular}{lrp{0.35\linewidth}}" in to_latex(table, "", "a")
+    assert r"\begin{tabular}{p{0.35\linewidth}r}" in to_latex(table.set_index("what"), "", "a")
