@@ -65,6 +65,12 @@ NAMES = {
     "horse_corrected_normalized": "corrected, normalized feedback",
     "horse_corrected_noise": "corrected, noise for feedback",
 }
+# each run of the horse grid with a feedback -> the run of the same variant without (fault 13 of spec 1.14)
+FEEDBACK = {
+    run: f"{run.rpartition('_')[0]}_detached"
+    for run in NAMES
+    if run.startswith("horse_") and not run.endswith("detached")
+}
 
 
 def shape_scores(

@@ -17,8 +17,7 @@ from cskt.tables import to_latex, to_markdown
 
 GAP, NOTHING = "not run", "–"
 _HORSES = tuple(run for run in comparison.NAMES if run.startswith("horse_"))
-# each feedback of the horse runs -> the run of the same variant without
-FEEDBACK = {run: f"{run.rpartition('_')[0]}_detached" for run in _HORSES if not run.endswith("detached")}
+FEEDBACK = comparison.FEEDBACK
 # table -> the paper's row, or a row of ours -> our run; "" where the paper alone has one; run@80 is that run in the
 # setting with so many labels: animalweb_80 beside animalweb_40
 ROWS = {

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from cskt.budget import CLASSES
-from cskt.comparison import NAMES
+from cskt.comparison import FEEDBACK, NAMES, against
 from cskt.criteria import NAMES as CRITERIA
 from cskt.errors import DataError
 from cskt.files import read_table, write_text
@@ -257,6 +257,7 @@ _TABLES = {
     "baselines": (against_table, "_baselines"),
     "components": (partial(against_table, names=NAMES | {"ls_lu_lf_negatives": "without positives"}), "_components"),
     "improved": (against_table, "_improved"),
+    "feedback": (against_table, "_feedback"),
     "sweeps": (sweeps_table, "_sweeps"),
     "label-budget": (budget_table, "_label_budget"),
     "generalization": (generalization_table, "_generalization"),
@@ -276,7 +277,7 @@ def fill(text: str, folder: Path) -> str:
     Args:
         text: the page; a table stands between `<!-- results SETTING GROUP LANDMARKS -->`,
             `<!-- matrix SETTING LANDMARKS -->`, `<!-- KIND SETTING GROUP -->` with ablation, components, baselines,
-            improved or sweeps for KIND, `<!-- unsupervised SETTING FACES -->`, or `<!-- KIND SETTING -->` with
+            improved, feedback or sweeps for KIND, `<!-- unsupervised SETTING FACES -->`, or `<!-- KIND SETTING -->` of
             label-budget, generalization, selection, selection-quality, selection-against, unsupervised-beside or
             precision, and `<!-- end -->`.
         folder: holds the tables that `publish` writes.
@@ -323,6 +324,18 @@ def publish(setting: str, outputs: Path, project: Path) -> list[Path]:
             if content is not None and ("nme" not in content or content["nme"].notna().any()):
                 written.append(folder / f"{setting}{name}.csv")
                 write_csv(written[-1], content)
+    try:
+        scores = collect_tables(outputs / setting, "scores")
+    except RunError:
+        scores = None  # no run of this setting has scored single images
+    there = set() if scores is None else set(scores["run"])
+    if there & FEEDBACK.keys():
+        # few-shot training, and of each variant the run without a feedback before those that are held against it
+        references = {
+            run: FEEDBACK.get(run) for run in NAMES if run in there and run.startswith(("few_shot", "horse_"))
+        }
+        written.append(folder / f"{setting}_feedback.csv")
+        write_csv(written[-1], against(scores.assign(group="all"), references))
     if not written:
         known = ", ".join(PUBLISHED)
         raise DataError(f"{outputs / setting}: no finished run of {known}; see `make reproduce SETTING={setting}`")
@@ -335,11 +348,9 @@ def publish(setting: str, outputs: Path, project: Path) -> list[Path]:
     write_csv(runs, table.sort_values(["run", "seed"]))
     errors = folder / f"{setting}_errors.csv"
     before = pd.read_csv(errors, index_col="image") if errors.is_file() else None
-    try:
-        write_csv(errors, image_errors(collect_tables(outputs / setting, "scores"), before).reset_index())
+    if there:
+        write_csv(errors, image_errors(scores, before).reset_index())
         written.append(errors)
-    except RunError:
-        pass  # no run of this setting has scored single images
     pages = [project / "README.md", *sorted((project / "docs").glob("*.md"))]
     pages = [page for page in pages if _PLACE.search(page.read_text(encoding="utf-8"))]
     for page in pages:

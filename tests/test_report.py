@@ -182,6 +182,21 @@ def test_what_is_finished_is_published_and_earlier_runs_keep_their_rows(tmp_path
     assert "| L_s: labels alone | 3 | 8.00" in (tmp_path / "docs" / "better.md").read_text()
 
 
+def test_what_a_feedback_changes_is_published_beside_the_run_without(tmp_path):
+    docs = tmp_path / "docs" / "results"
+    docs.mkdir(parents=True)
+    (tmp_path / "README.md").write_text("<!-- feedback toy all -->\n<!-- end -->\n")
+    errors = {"few_shot": 0.05, "horse_published_detached": 0.07, "horse_published_raw": 0.5}
+    for run, error in errors.items():
+        scores = pd.DataFrame({"image": ["a", "b"], "nme": [error, error + 0.01], "group": "known", "species": "horse"})
+        finished(tmp_path / "outputs" / "toy" / run / "seed0", run, 0, error, scores=scores)
+    publish("toy", tmp_path / "outputs", tmp_path)
+    table = pd.read_csv(docs / "toy_feedback.csv").set_index("run")
+    assert list(table.index) == list(errors)
+    assert table["difference"].dropna().to_dict() == {"horse_published_raw": pytest.approx(0.43)}
+    assert "| published, raw feedback | 1 | 50.50" in (tmp_path / "README.md").read_text()
+
+
 def test_errors_of_images_are_published_and_grow_from_machine_to_machine(tmp_path):
     outputs, docs = tmp_path / "outputs", tmp_path / "docs" / "results"
     docs.mkdir(parents=True)
