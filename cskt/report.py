@@ -347,7 +347,7 @@ def publish(setting: str, outputs: Path, project: Path) -> list[Path]:
         table = pd.concat([read_table(runs), table]).drop_duplicates(["run", "seed"], keep="last")
     write_csv(runs, table.sort_values(["run", "seed"]))
     errors = folder / f"{setting}_errors.csv"
-    before = pd.read_csv(errors, index_col="image") if errors.is_file() else None
+    before = read_table(errors, ("image",)).set_index("image") if errors.is_file() else None
     if there:
         write_csv(errors, image_errors(scores, before).reset_index())
         written.append(errors)
