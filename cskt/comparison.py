@@ -57,6 +57,8 @@ NAMES = {
     "scarcenet_distilled": "ScarceNet, then distillation",
     "mean_teacher_distilled": "Mean Teacher, then distillation",
     "pool_capped": "pool capped at 40 images",
+    "few_shot_without_human": "few-shot only, without the human model",
+    "meta_cskt_without_human": "Meta-CSKT, corrected, without the human model",
     "horse_published_detached": "published, no feedback (fault 13)",
     "horse_published_raw": "published, raw feedback",
     "horse_published_normalized": "published, normalized feedback",
@@ -65,6 +67,8 @@ NAMES = {
     "horse_corrected_normalized": "corrected, normalized feedback",
     "horse_corrected_noise": "corrected, noise for feedback",
 }
+# what starts without the human model -> the run that starts from it
+START = {"few_shot_without_human": "few_shot", "meta_cskt_without_human": "meta_cskt_corrected"}
 # each run of the horse grid with a feedback -> the run of the same variant without (fault 13 of spec 1.14)
 FEEDBACK = {
     run: f"{run.rpartition('_')[0]}_detached"

@@ -120,7 +120,10 @@ DEFAULTS = {
     # the species that the few have
     "TRAIN_ON": "labeled",
     "HUMAN_MODEL": dict(_STEPS),
-    "FEW_SHOT": dict(_STEPS),
+    "FEW_SHOT": {
+        **_STEPS,
+        "START": "human",  # where the network starts: human (the human model), or weights (MODEL.WEIGHTS alone)
+    },
     "SUPERVISED": {**_STEPS, "STEPS": 1200},  # as many as few-shot training and Meta-CSKT take together
     # --- knowledge sharing between species --------------------------------------------------------------------------
     "CONFUSION": {
@@ -138,7 +141,7 @@ DEFAULTS = {
         "STEPS": 200,  # of each model: one per group that is held out and number of shots, and one that saw all
         "BATCH": 16,
         "WARMUP": 20,
-        "START": "human",  # where each model starts: human (the human model), or random
+        "START": "human",  # where each model starts: human (the human model), or weights (MODEL.WEIGHTS alone)
         "SHOTS": ["0", "10"],  # how many labels of what is held out are in training
         "FEW": 40,  # for bodies: how many labels few-shot training and Meta-CSKT get, even over the species
         "SIGMAS": "ap10k",  # of OKS, for bodies: ap10k, or coco_order as in AP-10K's paper (cskt.oks.SIGMAS)
@@ -293,7 +296,8 @@ _CHOICES = {
         )
     },
     "UNSUPERVISED.DERANGEMENT": ("fresh", "fixed"),
-    "GENERALIZATION.START": ("human", "random"),
+    "FEW_SHOT.START": ("human", "weights"),
+    "GENERALIZATION.START": ("human", "weights"),
     "GENERALIZATION.SIGMAS": ("ap10k", "coco_order"),
     "TRAIN_ON": ("labeled", "train", "train_known"),
     "CONFUSION.BY": ("family", "species"),

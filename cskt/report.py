@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from cskt.budget import CLASSES
-from cskt.comparison import FEEDBACK, NAMES, against
+from cskt.comparison import FEEDBACK, NAMES, START, against
 from cskt.criteria import NAMES as CRITERIA
 from cskt.errors import DataError
 from cskt.files import read_table, write_text
@@ -258,6 +258,7 @@ _TABLES = {
     "components": (partial(against_table, names=NAMES | {"ls_lu_lf_negatives": "without positives"}), "_components"),
     "improved": (against_table, "_improved"),
     "feedback": (against_table, "_feedback"),
+    "start": (against_table, "_start"),
     "sweeps": (sweeps_table, "_sweeps"),
     "label-budget": (budget_table, "_label_budget"),
     "generalization": (generalization_table, "_generalization"),
@@ -277,7 +278,7 @@ def fill(text: str, folder: Path) -> str:
     Args:
         text: the page; a table stands between `<!-- results SETTING GROUP LANDMARKS -->`,
             `<!-- matrix SETTING LANDMARKS -->`, `<!-- KIND SETTING GROUP -->` with ablation, components, baselines,
-            improved, feedback or sweeps for KIND, `<!-- unsupervised SETTING FACES -->`, or `<!-- KIND SETTING -->` of
+            improved, feedback, start or sweeps for KIND, `<!-- unsupervised SETTING FACES -->`, or `<!-- KIND SETTING -->` of
             label-budget, generalization, selection, selection-quality, selection-against, unsupervised-beside or
             precision, and `<!-- end -->`.
         folder: holds the tables that `publish` writes.
@@ -336,6 +337,9 @@ def publish(setting: str, outputs: Path, project: Path) -> list[Path]:
         }
         written.append(folder / f"{setting}_feedback.csv")
         write_csv(written[-1], against(scores.assign(group="all"), references))
+    if there & START.keys():
+        written.append(folder / f"{setting}_start.csv")
+        write_csv(written[-1], against(scores, {run: with_human for run, with_human in START.items() if run in there}))
     if not written:
         known = ", ".join(PUBLISHED)
         raise DataError(f"{outputs / setting}: no finished run of {known}; see `make reproduce SETTING={setting}`")

@@ -103,6 +103,7 @@ def outputs(tmp_path_factory):
         # of ablation, sweeps and budget one run each; all others are gaps
         few = {"DATA.LABELED": str(folder / "label_lists" / "seed0" / "hard_10.txt")}
         execute("04_few_shot", folder / "few_shot_hard_10" / "seed0", tiny | few)
+        execute("04_few_shot", folder / "few_shot_without_human" / "seed0", tiny | {"FEW_SHOT.START": "weights"})
         for run in ("ls", "t_pos_03"):
             execute("06_meta_cskt", folder / run / "seed0", tiny | grids.read()[run].overrides)
     execute("07_evaluate", folder / "evaluate", tiny)
@@ -129,6 +130,7 @@ def test_every_run_is_done_and_has_figures(outputs):
     seeds = table.groupby("run")["seed"].apply(list).to_dict()
     twice = ("few_shot", "supervised", "mining", *(f"meta_cskt_{variant}" for variant in VARIANTS))
     once = ("data", "human_model", "evaluate", "label_lists", "few_shot_hard_10", "ls", "t_pos_03", "ablation")
+    once += ("few_shot_without_human",)
     once += ("baselines", *BASELINES, "paper_figures", "selection", "selection_table", "unsupervised")
     assert seeds == {run: [0] for run in once} | {run: [0, 1] for run in twice}
     for summary in outputs.rglob("summary.json"):
@@ -226,6 +228,14 @@ def test_few_shot_and_full_training_start_alike_and_end_apart(outputs):
     few, full = (pd.read_csv(outputs / run / "seed0" / "predictions.csv") for run in ("few_shot", "supervised"))
     assert (few["image"] == full["image"]).all()
     assert not np.allclose(few.filter(like="_x"), full.filter(like="_x"))
+
+
+def test_few_shot_training_without_the_human_model_does_not_read_it(outputs):
+    folders = [outputs / run / "seed0" for run in ("few_shot", "few_shot_without_human")]
+    reads = [json.loads((folder / "provenance.json").read_text())["inputs"] for folder in folders]
+    assert [set(inputs) for inputs in reads] == [{"faces", "human_model"}, {"faces"}]
+    of_human, without = (pd.read_csv(folder / "predictions.csv").filter(like="_x") for folder in folders)
+    assert not np.allclose(of_human, without)
 
 
 def test_mining_knows_no_landmark_and_meta_training_goes_by_it(outputs):

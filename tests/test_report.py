@@ -197,6 +197,20 @@ def test_what_a_feedback_changes_is_published_beside_the_run_without(tmp_path):
     assert "| published, raw feedback | 1 | 50.50" in (tmp_path / "README.md").read_text()
 
 
+def test_a_start_without_the_human_model_is_published_beside_the_one_with_it(tmp_path):
+    docs = tmp_path / "docs" / "results"
+    docs.mkdir(parents=True)
+    (tmp_path / "README.md").write_text("<!-- start toy known -->\n<!-- end -->\n")
+    for run, error in {"few_shot": 0.05, "few_shot_without_human": 0.04, "supervised": 0.01}.items():
+        scores = pd.DataFrame({"image": ["a", "b"], "nme": [error, error + 0.01], "group": "known", "species": "horse"})
+        finished(tmp_path / "outputs" / "toy" / run / "seed0", run, 0, error, scores=scores)
+    publish("toy", tmp_path / "outputs", tmp_path)
+    table = pd.read_csv(docs / "toy_start.csv").set_index(["run", "group"])
+    assert set(table.index) == {("few_shot_without_human", "known"), ("few_shot_without_human", "all")}
+    assert table["difference"].to_list() == 2 * [pytest.approx(-0.01)]
+    assert "| few-shot only, without the human model | 1 | 4.50" in (tmp_path / "README.md").read_text()
+
+
 def test_errors_of_images_are_published_and_grow_from_machine_to_machine(tmp_path):
     outputs, docs = tmp_path / "outputs", tmp_path / "docs" / "results"
     docs.mkdir(parents=True)
