@@ -279,8 +279,8 @@ def fill(text: str, folder: Path) -> str:
         text: the page; a table stands between `<!-- results SETTING GROUP LANDMARKS -->`,
             `<!-- matrix SETTING LANDMARKS -->`, `<!-- KIND SETTING GROUP -->` with ablation, components, baselines,
             improved, feedback, start or sweeps for KIND, `<!-- unsupervised SETTING FACES -->`, or
-            `<!-- KIND SETTING -->` of label-budget, generalization, selection, selection-quality, selection-against, unsupervised-beside or
-            precision, and `<!-- end -->`.
+            `<!-- KIND SETTING -->` of label-budget, generalization, selection, selection-quality, selection-against,
+            unsupervised-beside or precision, and `<!-- end -->`.
         folder: holds the tables that `publish` writes.
 
     Raises:
