@@ -28,7 +28,9 @@ def test_a_race_takes_turns_of_two_calls_and_a_slow_one_only_one(monkeypatch):
     def run(name, seconds):
         return lambda: (order.append(name), busy(seconds))
 
-    times = timing.race({"a": run("a", 0.001), "b": run("b", 0.001), "slow": run("slow", 0.05)}, 0.03, least=3)
+    runs, first = {"a": run("a", 0.001), "b": run("b", 0.001), "slow": run("slow", 0.05)}, {}
+    times = timing.race(runs, 0.03, least=3, results=first)
+    assert list(first) == ["a", "b", "slow"]
     assert order[:3] == ["a", "b", "slow"]
     assert order[3:12] == ["a", "a", "b", "b", "slow", "a", "a", "b", "b"]
     assert len(times["slow"]) == 1 and len(times["a"]) == len(times["b"]) >= 3

@@ -35,7 +35,13 @@ def clock() -> Callable[[], float]:
 
 
 def race(
-    runs: Mapping[str, Callable[[], Any]], seconds: float, least: int = 3, most: int = 500, *, warm: bool = True
+    runs: Mapping[str, Callable[[], Any]],
+    seconds: float,
+    least: int = 3,
+    most: int = 500,
+    *,
+    warm: bool = True,
+    results: dict[str, Any] | None = None,
 ) -> dict[str, list]:
     """Time functions in turns, so that what else the machine does falls on all of them alike.
 
@@ -47,6 +53,7 @@ def race(
         seconds: how long to go on; a function of which one call takes longer has one round.
         least, most: how many rounds there are at least and at most.
         warm: False: each call counts, as it finds the caches.
+        results: takes what the first call of each gives.
 
     Returns:
         name -> seconds of each round.
@@ -54,11 +61,13 @@ def race(
     now, times, slow, quick = clock(), {name: [] for name in runs}, set(), set()
     for name, run in runs.items():
         start = now()
-        run()
+        result = run()
         if (once := now() - start) > seconds:
             slow.add(name)
         elif warm and once < QUICK:
             quick.add(name)
+        if results is not None:
+            results[name] = result
     begun = time.perf_counter()
     gc.collect()
     gc.disable()
@@ -98,7 +107,7 @@ def stage(
         items: how many of these a call does, the same for all contenders.
         contenders: the plain one first, if there is one.
         seconds, least: see `race`.
-        difference: (result of the plain one, of one of ours) -> the largest difference between them.
+        difference: (result of the plain one's first call, of that of one of ours) -> the largest difference.
         floor: seconds that a call takes at least on this machine, and why.
 
     Returns:
@@ -106,14 +115,12 @@ def stage(
         and high (quartiles), rounds, difference (NaN where it was not compared), note.
     """
     plain = next((one for one in contenders if one.kind == "plain"), None)
-    expected = plain.run() if plain is not None and difference is not None else None
-    rows = []
-    times = race({one.name: one.run for one in contenders}, seconds, least)
+    rows, found = [], None if plain is None or difference is None else {}
+    times = race({one.name: one.run for one in contenders}, seconds, least, results=found)
     for one in contenders:
         low, middle, high = np.percentile(times[one.name], [25, 50, 75]) / items
-        differs = float("nan")
-        if expected is not None and one.kind == "ours":
-            differs = difference(expected, one.run())
+        compared = found is not None and one.kind == "ours"
+        differs = difference(found[plain.name], found[one.name]) if compared else float("nan")
         rows.append({"stage": name, "unit": unit, "contender": one.name, "kind": one.kind, "seconds": middle,
                      "low": low, "high": high, "rounds": len(times[one.name]), "difference": differs,
                      "note": ""})  # fmt: skip
