@@ -143,19 +143,6 @@ def test_evaluate_leaves_out_pictures_of_another_size_than_annotated(tmp_path, c
     assert "the picture is 56 x 42, by faces.json 80 x 60" in told.err
 
 
-def test_evaluate_says_why_a_face_was_left_out(tmp_path, checkpoint, pictures, setting, capsys):
-    """Of a file without the pictures' sizes only the crop can tell that a box lies outside."""
-    faces = json.loads(setting[1].read_text())
-    for image in faces["images"]:
-        del image["width"], image["height"]
-    faces["annotations"][2]["bbox"][0] = 90
-    (tmp_path / "other.json").write_text(json.dumps(faces))
-    assert evaluate_of(checkpoint, pictures, (setting[0], tmp_path / "other.json"), tmp_path) == 1
-    told = capsys.readouterr()
-    assert "images      2 of 3" in told.out
-    assert "note: cat_2.png: box outside the image: x=90 y=0 w=60 h=50 in 80 x 60" in told.err
-
-
 def test_evaluate_crops_as_its_setting_does(tmp_path, checkpoint, pictures, setting):
     boxes, predictions = tmp_path / "boxes.csv", tmp_path / "predictions.csv"
     # the boxes of the setting, a quarter larger about their centers
