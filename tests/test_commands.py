@@ -267,6 +267,14 @@ def draw(checkpoint, pictures, out, *more):
     return main([str(part) for part in command])
 
 
+def test_pictures_in_the_folders_below_alone_are_told(tmp_path, checkpoint, pictures, capsys):
+    assert draw(checkpoint, pictures.parent, tmp_path) == 2
+    assert capsys.readouterr().err.endswith("; there are some in the folders below: --deep\n")
+    (tmp_path / "empty" / "below").mkdir(parents=True)
+    assert draw(checkpoint, tmp_path / "empty", tmp_path) == 2
+    assert capsys.readouterr().err.endswith(".hif)\n")
+
+
 def test_a_picture_is_never_drawn_over(tmp_path, checkpoint, pictures, capsys):
     before = {path: path.read_bytes() for path in pictures.iterdir()}
     (tmp_path / "linked").symlink_to(pictures)
