@@ -117,7 +117,7 @@ def evaluate(args: argparse.Namespace) -> int:
     from cskt import config, files
     from cskt.consensus import predict_consensus
     from cskt.data.annotations import read_coco
-    from cskt.data.datasets import unlabeled_set
+    from cskt.data.datasets import unlabeled_set, unreadable_images
     from cskt.metrics import nme
     from cskt.models import checkpoints
     from cskt.predict import predict, score, summarize
@@ -144,7 +144,8 @@ def evaluate(args: argparse.Namespace) -> int:
 
     with tempfile.TemporaryDirectory() as cache:
         boxed = truth.with_jittered_boxes(args.box_jitter, cfg.SEED) if args.box_jitter else truth
-        faces = unlabeled_set(boxed, net.size, 1.0, cache)
+        faces = unlabeled_set(boxed, net.size, 1.0, cache, cfg.INPUT.PADDING)
+        unreadable = unreadable_images(cache)
         look = predict_consensus if args.six_views else predict
         scores = score(look(net, faces, progress=True, **setting.how), truth)
     seen, boxes = truth.select(scores["image"]), boxed.select(scores["image"]).boxes
@@ -166,9 +167,8 @@ def evaluate(args: argparse.Namespace) -> int:
     print(f"AUC@0.2     {found['auc20']:.4f}")
     print(f"mean shape  {line['nme']:.2%}   of the {len(labeled)} labeled images of {cfg.SETTING}, in the same boxes")
     print(f"written     {args.out}, {len(scores):,} rows")
-    unreadable = sorted(set(truth.table["image"]) - set(scores["image"]))
-    for name in unreadable:
-        _note(f"{name}: cannot be read as a picture")
+    for name, problem in unreadable.items():
+        _note(f"{name}: {problem}")
     return 1 if unreadable or excluded else 0
 
 

@@ -67,7 +67,7 @@ def consensus(
         found.append([part.cpu() for part in codec.decode(mean)])
     net.train(was_training)
     landmarks, agreement = (torch.cat(parts) for parts in zip(*found, strict=True))
-    return geometry.apply(geometry.resize_matrix(net.cells, data.size), landmarks), agreement
+    return geometry.apply(geometry.resize_matrix(mean.shape[-1], data.size), landmarks), agreement
 
 
 def predict_consensus(net: LandmarkNet, data: UnlabeledSet, **how) -> pd.DataFrame:

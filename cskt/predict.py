@@ -58,7 +58,8 @@ def find_landmarks(
         found.append((landmarks.cpu(), confidence.cpu()))
     net.train(was_training)
     landmarks, confidence = (torch.cat(parts) for parts in zip(*found, strict=True))
-    to_crop = geometry.resize_matrix(net.cells, data.size)
+    # of the maps themselves: a network may be meant for crops of another size (HUMAN.CHECKPOINT)
+    to_crop = geometry.resize_matrix(heatmaps.shape[-1], data.size)
     return geometry.apply(to_crop, landmarks), confidence
 
 

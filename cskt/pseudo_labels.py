@@ -41,7 +41,7 @@ def predict_transformed(
         with autocast(device, precision):
             heatmaps = net.heatmaps(take_view(data.take(rows).to(device), view, data.size))
         cells, _ = codec.decode(heatmaps.float())
-        to_view = geometry.resize_matrix(net.cells, data.size).to(cells)
+        to_view = geometry.resize_matrix(heatmaps.shape[-1], data.size).to(cells)
         found.append(geometry.apply(geometry.invert(view.matrix), geometry.apply(to_view, cells)).cpu())
     net.train(was_training)
     landmarks = geometry.apply(geometry.invert(data.to_crop), torch.cat(found).double()).numpy()

@@ -251,13 +251,19 @@ class Setting:
         """The human model: HUMAN.CHECKPOINT where it is given, else the one that was trained here.
 
         Raises:
-            DataError: there is no such file (unless HUMAN.MISSING is "ignore", the released behavior: random weights).
+            DataError: there is no such file (unless HUMAN.MISSING is "ignore", the released behavior: random weights),
+                or it finds other landmarks than HUMAN.SCHEME.
         """
         given = self.cfg.HUMAN.CHECKPOINT
         path = config.resolve(given) if given else Path(trained)
         if not path.is_file() and self.cfg.HUMAN.MISSING == "ignore":
             return self.new_net(self.human_scheme)
-        return checkpoints.load(path, self.human_scheme, self.cfg.INPUT.SIZE)
+        net = checkpoints.load(path, self.human_scheme, self.cfg.INPUT.SIZE)
+        if net.spec["scheme"] != self.human_scheme.name:
+            raise DataError(
+                f"{path}: finds the landmarks of {net.spec['scheme']}, and HUMAN.SCHEME is {self.human_scheme.name}"
+            )
+        return net
 
     def animal_net(self, human: LandmarkNet) -> LandmarkNet:
         """A network for the animals' landmarks that starts from the human model, and keeps the stages that it kept."""

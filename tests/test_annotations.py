@@ -405,6 +405,20 @@ def test_coco_pictures_of_another_size_than_annotated_are_left_out(read, tmp_pat
     assert problems(read(coco())) == [("one.jpg", "the picture is 30 x 40, by coco.json 40 x 30", "excluded")]
 
 
+def test_coco_without_the_pictures_sizes_is_held_against_the_pictures(read):
+    content = coco()
+    for image in content["images"]:
+        del image["width"], image["height"]
+    content["annotations"][1]["bbox"] = [40, 0, 8, 2]
+    content["annotations"][2]["keypoints"] = [10, 31, 2, *content["annotations"][2]["keypoints"][3:]]
+    faces = read(content)
+    assert faces.table["image"].tolist() == ["two.jpg#11", "one.jpg"]
+    assert problems(faces) == [
+        ("two.jpg#12", "box outside the image", "excluded"),
+        ("one.jpg", "landmark outside the image", "kept"),
+    ]
+
+
 def test_coco_of_other_programs(read):
     """Ids as pandas writes them, no sizes, and a category that nothing is annotated of."""
     content = coco()

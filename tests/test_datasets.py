@@ -240,6 +240,17 @@ def test_an_unreadable_picture_is_left_out_and_named(faces, tmp_path, capsys):
     assert "cat_1.png: not a readable image" in problems["problem"].item()
 
 
+@pytest.mark.parametrize("name", ["7", "007", "NA", "1e3"])
+def test_an_unreadable_picture_is_left_out_whatever_it_is_called(faces, tmp_path, name):
+    """COCO files name pictures without an ending, too."""
+    (tmp_path / "data" / "images" / "cat_1.png").write_bytes(b"no picture")
+    table = faces.table.assign(image=["6", name, "8"])
+    for _ in range(2):
+        data = unlabeled_set(dataclasses.replace(faces, table=table), 32, 1.0, tmp_path / "cache")
+        assert data.table["image"].tolist() == ["6", "8"]
+    assert datasets.unreadable_images(tmp_path / "cache") == {name: "not a readable image (no known format)"}
+
+
 def test_a_box_outside_its_photograph_is_left_out_and_named(faces, tmp_path):
     """A reader does not look at the sizes of unlabeled pictures, so it cannot know."""
     table = faces.table.copy()

@@ -135,6 +135,16 @@ def test_predictions_do_not_depend_on_what_else_is_in_the_set(monkeypatch):
     assert part.allclose(whole[2:3], atol=1e-3)
 
 
+def test_a_network_meant_for_crops_of_another_size_finds_landmarks_in_the_pixels_of_these(monkeypatch):
+    """As a human model that was trained elsewhere."""
+    monkeypatch.setitem(NETWORKS, "tiny", (lambda landmarks, weights: UNet(landmarks, width=4), 2))
+    found = []
+    for size in (32, 64):
+        torch.manual_seed(0)
+        found.append(find_landmarks(LandmarkNet("tiny", SCHEME.name, 9, size, "softmax"), unlabeled_faces(2))[0])
+    assert found[0].equal(found[1])
+
+
 @pytest.mark.parametrize("how", [{}, {"mirrored": True}, {"average": True}])
 @pytest.mark.parametrize("output", ["softmax", "linear"])
 def test_a_network_that_computes_no_finite_numbers_gives_no_landmarks(monkeypatch, how, output):

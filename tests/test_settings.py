@@ -270,6 +270,13 @@ def test_the_human_model_is_the_given_one_or_the_trained_one(setting, tmp_path):
     assert weights(chosen.human_net(tmp_path / "trained.pt")).equal(given)
 
 
+def test_a_human_model_of_other_landmarks_is_named(setting, tmp_path):
+    """Its first nine of 68 maps would be read as the nine that are asked for."""
+    checkpoints.save(tmp_path / "68.pt", LandmarkNet("unet_small", "ibug68", 68, 32, "softmax"))
+    with pytest.raises(DataError, match=r"68\.pt: finds the landmarks of ibug68, and HUMAN\.SCHEME is animalweb9"):
+        setting(HUMAN__CHECKPOINT=str(tmp_path / "68.pt")).human_net(tmp_path / "trained.pt")
+
+
 def test_the_animal_network_starts_from_the_human_one(setting):
     one = setting(SEED=1)
     human = setting(SEED=0).new_net(one.human_scheme)

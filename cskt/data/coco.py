@@ -88,14 +88,16 @@ def read_coco(
             continue
         box = _vector(entry, "bbox", 4, where)
         points = _keypoints(entry, orders[entry_id(category["id"])], where) if labels else None
-        size = _size(image, f"{file}: image {image['id']!r}")
+        told = _size(image, f"{file}: image {image['id']!r}")
         path = folder / file_name
+        real = picture_size(path) if is_file(path) else None
+        size = told or real
         if problem := box_problem(tuple(box), size):
             problems.exclude(name, where, problem)
         elif not is_file(path):
             problems.exclude(name, path, "image file is missing")
-        elif size and (real := picture_size(path)) and real != tuple(size):
-            problems.exclude(name, path, f"the picture is {real[0]} x {real[1]}, by {file.name} {size[0]} x {size[1]}")
+        elif told and real and real != tuple(told):
+            problems.exclude(name, path, f"the picture is {real[0]} x {real[1]}, by {file.name} {told[0]} x {told[1]}")
         else:
             species = _field(category, "name", str, f"{file}: category {category['id']!r}")
             rows.append((name, str(path), species, _family(category), split, *box))

@@ -265,7 +265,8 @@ def crop_cache(
     if not (file.exists() and problems.exists()):
         unreadable = _write_crops(annotations, size, side, file, reduced)
         write_csv(problems, pd.DataFrame(unreadable, columns=["image", "file", "problem"]))
-    found = pd.read_csv(problems)
+    # as texts: a picture may be called 7 or NA
+    found = pd.read_csv(problems, dtype=str, keep_default_na=False)
     readable = ~annotations.table["image"].isin(found["image"]).to_numpy()
     told = "; ".join(found["problem"][:3]) + ("; ..." if len(found) > 3 else "")
     if not readable.any():
@@ -277,7 +278,8 @@ def crop_cache(
 
 def unreadable_images(cache: str | Path) -> dict[str, str]:
     """Image -> why it was left out, of all images that were cropped into this folder."""
-    tables = [pd.read_csv(path) for path in sorted(Path(cache).glob("*.problems.csv"))]
+    found = sorted(Path(cache).glob("*.problems.csv"))
+    tables = [pd.read_csv(path, dtype=str, keep_default_na=False) for path in found]
     rows = [row for table in tables for row in table.itertuples()]
     return {row.image: row.problem.removeprefix(f"{row.file}: ") for row in rows}
 

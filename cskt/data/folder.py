@@ -45,7 +45,10 @@ class Pictures:
                 if path.suffix.lower() in ENDINGS and not file.startswith("."):
                     found[path.relative_to(self.folder).as_posix()] = path
         if not found:
-            raise DataError(f"{folder}: no picture in this folder (looked for {', '.join(ENDINGS)})")
+            names = (name for _, _, files in os.walk(self.folder) for name in files)
+            below = not deep and any(Path(name).suffix.lower() in ENDINGS for name in names)
+            hint = "; there are some in the folders below: --deep" if below else ""
+            raise DataError(f"{folder}: no picture in this folder (looked for {', '.join(ENDINGS)}){hint}")
         self.paths = dict(sorted(found.items()))
         self._by_file: dict[str, list[str]] = {}
         self._by_stem: dict[str, list[str]] = {}

@@ -2,7 +2,9 @@
 
 The teacher (the paper's base network) learns from the few labels and from the pool of pseudo-labels; the student (the
 adaptation network) imitates the teacher's heatmaps on unlabeled images; what the student gained on the labeled images
-is fed back into the teacher. `Options` names every decision in which the released code and the paper part.
+is fed back into the teacher. `Options` names every decision in which the released code and the paper part, but for two
+that are not here: the release takes a new labeled list only when its pass over the last one has ended (spec 1.6), and
+has the unlabeled images in one order for all passes (fault 6).
 """
 
 import copy
