@@ -144,7 +144,8 @@ def evaluate(args: argparse.Namespace) -> int:
 
     with tempfile.TemporaryDirectory() as cache:
         boxed = truth.with_jittered_boxes(args.box_jitter, cfg.SEED) if args.box_jitter else truth
-        faces = unlabeled_set(boxed, net.size, 1.0, cache, cfg.INPUT.PADDING)
+        # the crops of the setting's own runs, pixel for pixel
+        faces = unlabeled_set(boxed, net.size, cfg.INPUT.CONTEXT, cache, cfg.INPUT.PADDING)
         unreadable = unreadable_images(cache)
         look = predict_consensus if args.six_views else predict
         scores = score(look(net, faces, progress=True, **setting.how), truth)
@@ -174,7 +175,7 @@ def evaluate(args: argparse.Namespace) -> int:
 
 def predict(args: argparse.Namespace) -> int:
     """Find landmarks in a folder of pictures, or in one picture; write one row per picture, in image pixels."""
-    from cskt import files
+    from cskt import config, files
     from cskt.consensus import predict_consensus
     from cskt.data.datasets import unlabeled_set, unreadable_images
     from cskt.data.exports import write_predictions
@@ -207,7 +208,9 @@ def predict(args: argparse.Namespace) -> int:
     elif strange := boxes_of_no_picture(args.boxes, Pictures(args.images, args.deep)):
         _note(f"{args.boxes}: {len(strange):,} boxes are of pictures that are not in {args.images}: {some(strange)}")
     with tempfile.TemporaryDirectory() as cache:
-        crops = unlabeled_set(faces, net.size, 1.0, cache, reduced=args.quick)
+        # as runs and `evaluate` crop; turned views see what is beside the plain crop
+        context = 1.0 if args.quick else config.DEFAULTS["INPUT"]["CONTEXT"]
+        crops = unlabeled_set(faces, net.size, context, cache, reduced=args.quick)
         unreadable = unreadable_images(cache)
         look = predict_consensus if args.six_views else predict_table
         table = look(net, crops, precision=pick_precision("auto", pick_device(args.device)), progress=True)

@@ -9,12 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
+from cskt import config
 from cskt.__main__ import main
 from cskt.data.folder import Pictures
 from cskt.data.labels import read_labels
 from cskt.metrics import bootstrap_interval
 from cskt.models import LandmarkNet, checkpoints
-from cskt.predict import score
+from cskt.predict import predict, score
+from cskt.settings import Setting
 
 NAMES = ["left_eye", "right_eye", "nose", "left_ear", "right_ear"]
 
@@ -155,6 +157,23 @@ def test_evaluate_crops_as_its_setting_does(tmp_path, checkpoint, pictures, sett
     nose = pd.read_csv(predictions)[["nose_x", "nose_y"]].to_numpy()
     error = np.hypot(*(nose - [40, 35]).T) / np.sqrt(60 * 50)
     assert pd.read_csv(tmp_path / "scores.csv")["nose_error"].to_numpy() == pytest.approx(error, abs=1e-6)
+
+
+def test_evaluate_gives_the_errors_that_a_run_of_the_setting_gives(tmp_path, checkpoint, pictures, setting):
+    """The cached crops of a run are wider than plain ones, of which a pixel in ten thousand is rounded otherwise."""
+    faces = json.loads(setting[1].read_text())
+    for image in faces["images"]:
+        picture = Image.open(pictures / image["file_name"]).resize((320, 240))
+        picture.save(pictures / image["file_name"])
+        image |= {"width": 320, "height": 240}
+    for face in faces["annotations"]:
+        face |= {"bbox": [17.53 + face["id"], 3.64, 205.57, 200.1]}
+    setting[1].write_text(json.dumps(faces))
+    assert evaluate_of(checkpoint, pictures, setting, tmp_path) == 0
+    of_run = Setting(config.load(setting[0], {"CACHE": str(tmp_path / "cache")}))
+    net = checkpoints.load(checkpoint).to(of_run.device)
+    scores = score(predict(net, of_run.unlabeled_set("labeled"), **of_run.how), of_run.annotations("labeled"))
+    assert pd.read_csv(tmp_path / "scores.csv")["nme"].tolist() == scores["nme"].tolist()
 
 
 def evaluate_of(checkpoint, pictures, setting, tmp_path):
