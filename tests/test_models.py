@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from reference.hrnet import original_weights
 
 from cskt.errors import ConfigError
@@ -21,6 +22,21 @@ def test_hrnet_w18_has_the_published_number_of_parameters():
     assert sum(p.numel() for p in net("hrnet_w18", 256).parameters()) == sum(
         p.numel() for p in original_weights().parameters()
     )
+
+
+def test_the_plain_network_interpolates_no_more_than_the_original(monkeypatch):
+    """Each coarser branch where scales are fused, three before the head: the benchmark compares with its time."""
+    sizes, interpolate = [], F.interpolate
+
+    def counted(x, size, **how):
+        sizes.append((*x.shape[2:], *size))
+        return interpolate(x, size, **how)
+
+    monkeypatch.setattr(F, "interpolate", counted)
+    with torch.no_grad():
+        original_weights()(torch.rand(1, 3, 64, 64))
+    assert len(sizes) == 1 * 1 + 4 * 3 + 3 * 6 + 3
+    assert all(before < after for before, _, after, _ in sizes)
 
 
 @pytest.mark.slow

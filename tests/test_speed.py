@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from cskt.speed import growth, peers, results, stages, timing
+from cskt.speed import growth, networks, peers, results, stages, timing
 from cskt.speed.material import largest, noisy_heatmaps, plain
 from cskt.speed.timing import Contender, Machine
 
@@ -69,6 +69,15 @@ def test_the_table_names_our_fastest_and_what_was_asked_for():
         "| NME | 100.00 µs | 1.00 µs (cskt) | 100 x | 60 x |  |  |  | 0 |",
         "| forward | 400.00 ms | 100.00 ms (bfloat16) | 4 x | 2.8 x |  |  | 50 % | 0.01 |",
     ]
+
+
+def test_a_network_in_another_runtime_has_a_target_of_its_own():
+    rows = ROWS[ROWS["stage"] == "forward"].replace({"stage": {"forward": "mining a pool"}})
+    assert results.summary(rows)["target"].tolist() == [3.2]
+    rows = rows.replace({"contender": {"cskt, bfloat16": "cskt, OpenVINO bfloat16"}})
+    assert results.summary(rows)["target"].tolist() == [4.5]
+    shown = next(line for line in results.figure(rows).lines if line.get_label() == "target")
+    assert list(shown.get_xdata()) == [4.5]
 
 
 def test_the_page_is_renewed_between_its_marks():
@@ -137,3 +146,20 @@ def test_a_library_that_cannot_be_loaded_is_left_out_and_said(monkeypatch, capsy
     peers._add(found, "other", "Other", lambda: lambda: 1)
     assert [contender.name for contender in found] == ["Other"]
     assert "Some is left out: it cannot be loaded (KeyError: 'numkong')" in "".join(capsys.readouterr())
+
+
+@pytest.mark.slow
+def test_mining_and_evaluation_agree_with_the_plain_loops(tmp_path):
+    rows = pd.DataFrame(networks.mine(tmp_path, size=64, count=2, seconds=0.0))
+    differs = rows[rows["contender"] == "cskt, float32"].set_index("stage")["difference"]
+    assert differs["evaluation, end to end"] < 1e-9
+    # the plain ones are of whole pixels, of faces of some 530
+    assert differs["mining a pool"] < 1 / 500
+
+
+def test_a_machine_that_does_not_tell_its_memory_is_measured_all_the_same(tmp_path, monkeypatch):
+    assert timing.anonymous_memory() > 10e6
+    for status in (tmp_path / "absent", tmp_path / "status"):
+        monkeypatch.setattr(timing, "Path", lambda path, status=status: status)
+        (tmp_path / "status").write_text("VmRSS:\t 1 kB\n")
+        assert np.isnan(timing.anonymous_memory())
