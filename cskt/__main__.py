@@ -140,6 +140,8 @@ def evaluate(args: argparse.Namespace) -> int:
         _note(f"{args.annotations}: {truth.summary()}")
     labeled = setting.annotations("labeled")
     _refuse_unseen(labeled, truth, f"the labeled list of {cfg.SETTING}")
+    if learned := sorted(set(truth.table["image"]) & set(labeled.table["image"])):
+        _note(f"{len(learned):,} of the {len(truth):,} images are labeled ones of {cfg.SETTING}: {some(learned)}")
     shape = fit_shape(labeled.landmarks, labeled.boxes)
 
     with tempfile.TemporaryDirectory() as cache:

@@ -176,6 +176,21 @@ def test_evaluate_gives_the_errors_that_a_run_of_the_setting_gives(tmp_path, che
     assert pd.read_csv(tmp_path / "scores.csv")["nme"].tolist() == scores["nme"].tolist()
 
 
+def test_evaluate_says_that_images_are_labeled_ones_and_that_no_names_tell_the_order(
+    tmp_path, checkpoint, pictures, setting, capsys
+):
+    faces = json.loads(setting[1].read_text())
+    del faces["categories"][0]["keypoints"]
+    faces["images"][2]["file_name"] = "other.png"
+    Image.open(pictures / "cat_2.png").save(pictures / "other.png")
+    (tmp_path / "other.json").write_text(json.dumps(faces))
+    assert evaluate_of(checkpoint, pictures, (setting[0], tmp_path / "other.json"), tmp_path) == 0
+    told = capsys.readouterr()
+    assert "note: 2 of the 3 images are labeled ones of tiny: 'cat_0.png', 'cat_1.png'" in told.err
+    order = ", ".join(NAMES)
+    assert f"without the keypoints' names (of categories '1'), they are taken in the order {order}" in told.out
+
+
 def evaluate_of(checkpoint, pictures, setting, tmp_path):
     given = {"--config": setting[0], "--checkpoint": checkpoint, "--annotations": setting[1], "--images": pictures,
              "--out": tmp_path / "scores.csv"}  # fmt: skip

@@ -15,8 +15,9 @@ from cskt.data.pictures import picture_size
 from cskt.data.reading import check_image_name, check_printable, is_file, read_list, read_text
 from cskt.data.schemes import propose_flip_pairs
 from cskt.data.table import FARTHEST, Annotations, ProblemLog, annotations, box_problem
-from cskt.errors import DataError
+from cskt.errors import DataError, some
 from cskt.landmarks import SCHEMES, Scheme
+from cskt.progress import say
 from cskt.species import family_of
 
 
@@ -58,6 +59,9 @@ def read_coco(
     annotated = {key: category for key, category in categories.items() if key in annotated}
     scheme = scheme or _scheme(file, list(annotated.values() or categories.values()), labels)
     orders = {key: _order(file, category, scheme) for key, category in annotated.items()} if labels else {}
+    if labels and (unnamed := [str(key) for key, category in annotated.items() if not _names(file, category)]):
+        order = f"they are taken in the order {', '.join(scheme.landmarks)}"
+        say(f"{file}: without the keypoints' names (of categories {some(unnamed)}), {order}")
     for index, image in enumerate(content["images"]):
         check_image_name(_field(image, "file_name", str, f"{file}: images[{index}]"), f"{file}: images[{index}]")
     _refuse_repeated_files(file, content["images"])
