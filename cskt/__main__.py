@@ -212,7 +212,7 @@ def predict(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as cache:
         # as runs and `evaluate` crop; turned views see what is beside the plain crop
         context = 1.0 if args.quick else config.DEFAULTS["INPUT"]["CONTEXT"]
-        crops = unlabeled_set(faces, net.size, context, cache, reduced=args.quick)
+        crops = unlabeled_set(faces, net.size, context, cache, net.padding, reduced=args.quick)
         unreadable = unreadable_images(cache)
         look = predict_consensus if args.six_views else predict_table
         table = look(net, crops, precision=pick_precision("auto", pick_device(args.device)), progress=True)

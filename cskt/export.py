@@ -80,7 +80,7 @@ class Exported(nn.Module):
         shape = checkpoints.build(content.get("spec"), about)
         checkpoints.know_scheme(shape.spec, content.get("scheme"), about)
         self.spec = shape.spec
-        self.size, self.cells = shape.size, shape.cells
+        self.size, self.cells, self.padding = shape.size, shape.cells, shape.padding
         # says where the images are wanted
         self.place = nn.Parameter(torch.empty(0), requires_grad=False)
         self._run = (_onnx if path.suffix == ".onnx" else _openvino)(path, precision)

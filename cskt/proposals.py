@@ -65,9 +65,10 @@ def crops_of(picture: Image.Image, boxes: np.ndarray, net: LandmarkNet, name: st
         N crops, of the network's landmark scheme.
     """
     boxes = np.asarray(boxes, dtype=float).reshape(-1, 4)
-    crops = np.stack([crop_image(picture, box, net.size, net.size) for box in boxes])
+    wide = np.concatenate([boxes[:, :2] - (net.padding - 1) / 2 * boxes[:, 2:], net.padding * boxes[:, 2:]], axis=1)
+    crops = np.stack([crop_image(picture, box, net.size, net.size) for box in wide])
     table = pd.DataFrame({"image": [name] * len(boxes), "species": "animal", "family": ""})
-    to_crop = geometry.crop_matrix(torch.tensor(boxes), net.size)
+    to_crop = geometry.crop_matrix(torch.tensor(boxes), net.size, net.padding)
     norm = np.sqrt(boxes[:, 2] * boxes[:, 3])
     return UnlabeledSet(table, crops, net.size, SCHEMES[net.spec["scheme"]], to_crop, norm)
 

@@ -244,8 +244,9 @@ class Setting:
 
     def _net(self, scheme: Scheme, weights: str, frozen: int) -> LandmarkNet:
         torch.manual_seed(self.cfg.SEED)
-        m = self.cfg.MODEL
-        return LandmarkNet(m.NAME, scheme.name, len(scheme.landmarks), self.cfg.INPUT.SIZE, m.OUTPUT, weights, frozen)
+        m, crop = self.cfg.MODEL, self.cfg.INPUT
+        about = m.NAME, scheme.name, len(scheme.landmarks), crop.SIZE, m.OUTPUT
+        return LandmarkNet(*about, weights, frozen, crop.PADDING)
 
     def human_net(self, trained: str | Path) -> LandmarkNet:
         """The human model: HUMAN.CHECKPOINT where it is given, else the one that was trained here.

@@ -152,9 +152,18 @@ def test_evaluate_crops_as_its_setting_does(tmp_path, checkpoint, pictures, sett
     pd.DataFrame(wide).to_csv(boxes, index=False)
     command = ["predict", "--checkpoint", checkpoint, "--images", pictures, "--boxes", boxes, "--out", predictions]
     assert main([*map(str, command)]) == 0
+    nose = pd.read_csv(predictions)[["nose_x", "nose_y"]].to_numpy()
+    # a checkpoint says how wide the crops of its network are, too
+    net = checkpoints.load(checkpoint)
+    meant = LandmarkNet(**net.spec, padding=1.25)
+    meant.load_state_dict(net.state_dict())
+    checkpoints.save(checkpoint, meant)
+    pd.DataFrame({"img": wide["img"], "x": [10, 11, 12], "y": 0, "w": 60, "h": 50}).to_csv(boxes, index=False)
+    assert main([*map(str, command)]) == 0
+    assert pd.read_csv(predictions)[["nose_x", "nose_y"]].to_numpy() == pytest.approx(nose, abs=1e-3)
+
     setting[0].write_text(setting[0].read_text() + "INPUT:\n  PADDING: 1.25\n")
     assert evaluate_of(checkpoint, pictures, setting, tmp_path) == 0
-    nose = pd.read_csv(predictions)[["nose_x", "nose_y"]].to_numpy()
     error = np.hypot(*(nose - [40, 35]).T) / np.sqrt(60 * 50)
     assert pd.read_csv(tmp_path / "scores.csv")["nose_error"].to_numpy() == pytest.approx(error, abs=1e-6)
 

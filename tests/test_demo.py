@@ -69,7 +69,7 @@ def test_a_human_model_of_another_input_size_is_compared_in_the_same_places(face
 
         def __init__(self, size):
             super().__init__()
-            self.size, self.cells, self.spec = size, size // 2, {"scheme": SCHEME.name}
+            self.size, self.cells, self.padding, self.spec = size, size // 2, 1.0, {"scheme": SCHEME.name}
             self.weight = torch.nn.Parameter(torch.zeros(1))
 
         def heatmaps(self, images):

@@ -23,7 +23,7 @@ CATEGORIES = ("__background__", "person", "cat", "dog")
 class Likes(nn.Module):
     """Stands for a network that is sure of its nine landmarks where a bright patch just fills the crop."""
 
-    size, cells = 32, 16
+    size, cells, padding = 32, 16, 1.0
 
     def __init__(self):
         super().__init__()
@@ -175,9 +175,15 @@ def test_the_detector_loads_from_disk_alone_and_only_with_its_checksum(tmp_path)
 
 
 def test_crops_are_those_of_a_data_set():
-    net = SimpleNamespace(size=32, spec={"scheme": SCHEME.name})
+    net = SimpleNamespace(size=32, padding=1.0, spec={"scheme": SCHEME.name})
     inside = FACE + np.array([5, 5, -10, -10])
     crops = proposals.crops_of(bright_face(), np.array([inside, FACE * 0.5]), net)
     assert crops.crops.shape == (2, 32, 32, 3)
     assert crops.norm.tolist() == [50, 30]
     assert crops.crops[0].min() > 240
+    # one that is meant for wider crops sees as much of a smaller box, whose norm stays its own
+    net.padding = 1.25
+    smaller = inside + np.array([0.1, 0.1, -0.2, -0.2]) * inside[[2, 3, 2, 3]]
+    wider = proposals.crops_of(bright_face(), smaller[None], net)
+    assert np.abs(wider.crops[0].astype(int) - crops.crops[0]).max() <= 1 and wider.norm.tolist() == [40]
+    assert wider.to_crop[0].numpy() == pytest.approx(crops.to_crop[0].numpy())

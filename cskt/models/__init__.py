@@ -41,10 +41,19 @@ class LandmarkNet(nn.Module):
         weights: what to start the backbone from: "imagenet" (in a package, for efficientnet_lite0), the tag of timm
             weights to download, or "" for random weights.
         frozen: how many stages of the backbone keep their weights; only efficientnet_lite0 can.
+        padding: side of the crop it is meant for over the longer side of the box.
     """
 
     def __init__(
-        self, name: str, scheme: str, landmarks: int, size: int, output: str, weights: str = "", frozen: int = 0
+        self,
+        name: str,
+        scheme: str,
+        landmarks: int,
+        size: int,
+        output: str,
+        weights: str = "",
+        frozen: int = 0,
+        padding: float = 1.0,
     ):
         super().__init__()
         if name not in NETWORKS:
@@ -67,6 +76,8 @@ class LandmarkNet(nn.Module):
                 raise ConfigError(f"MODEL.FROZEN {frozen}: no stage of {name} can be frozen")
             self.net.freeze(frozen)
             self.spec["frozen"] = frozen
+        if padding != 1:
+            self.spec["padding"] = padding
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)
 
@@ -79,6 +90,11 @@ class LandmarkNet(nn.Module):
     def size(self) -> int:
         """Side of the crop it is meant for, pixels."""
         return self.spec["size"]
+
+    @property
+    def padding(self) -> float:
+        """Side of the crop it is meant for over the longer side of the box."""
+        return self.spec.get("padding", 1.0)
 
     @property
     def cells(self) -> int:

@@ -19,9 +19,12 @@ from cskt.models import LandmarkNet, losses
 from cskt.models.simple_baseline import mmpose_weights
 from cskt.models.untrusted import read_plain
 
+_WIDEST = 10.0  # INPUT.PADDING
 _LARGEST = 4096  # landmarks, or pixels a side, of a network; what a file claims is made before it is compared
 _FRACTIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _SPEC = {"name": str, "scheme": str, "landmarks": int, "size": int, "output": str}
+_OPTIONAL = {"frozen": int, "padding": float}
+_KINDS = {str: "text", int: "whole number", float: "number"}
 # where the original project's files keep their weights
 _ORIGINAL_KEYS = ("student_state_dict", "state_dict")
 
@@ -88,16 +91,19 @@ def build(spec: Any, path: str | Path) -> LandmarkNet:
 
 
 def _check_spec(spec: Any) -> None:
-    if not isinstance(spec, dict) or not set(_SPEC) <= spec.keys() <= {*_SPEC, "frozen"}:
+    if not isinstance(spec, dict) or not set(_SPEC) <= spec.keys() <= {*_SPEC, *_OPTIONAL}:
         raise ValueError(f"expected {', '.join(_SPEC)}")
     # True is a whole number to Python
-    wrong = [key for key, value in spec.items() if type(value) is not _SPEC.get(key, int)]
+    kinds = _SPEC | _OPTIONAL
+    wrong = [key for key, value in spec.items() if type(value) is not kinds[key]]
     if wrong:
-        raise ValueError(f"expected {wrong[0]} to be a {'text' if _SPEC.get(wrong[0]) is str else 'whole number'}")
+        raise ValueError(f"expected {wrong[0]} to be a {_KINDS[kinds[wrong[0]]]}")
     if max(spec["landmarks"], spec["size"]) > _LARGEST:
         raise ValueError(f"more than {_LARGEST} landmarks or pixels a side")
     if min(spec["landmarks"], spec["size"]) < 1 or spec.get("frozen", 0) < 0:
         raise ValueError("a number below its least")
+    if not 0 < spec.get("padding", 1.0) <= _WIDEST:
+        raise ValueError(f"expected padding to be above 0 and at most {_WIDEST}")
     if spec["output"] not in losses.OUTPUTS:
         raise ValueError(f"output {spec['output'][:50]!r} is not one of {', '.join(losses.OUTPUTS)}")
 
