@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from cskt.speed import growth, peers, results, stages, timing
+from cskt.speed import growth, networks, peers, results, stages, timing
 from cskt.speed.material import largest, noisy_heatmaps, plain
 from cskt.speed.timing import Contender, Machine
 
@@ -69,7 +69,6 @@ def test_the_table_names_our_fastest_and_what_was_asked_for():
     ]
 
 
-def test_the_page_is_renewed_between_its_marks():
     page = "a\n<!-- performance -->\nold\n<!-- end -->\nb\n<!-- end -->\n"
     renewed = results.fill(page, ROWS)
     assert renewed == f"a\n<!-- performance -->\n{results.markdown(ROWS)}\n<!-- end -->\nb\n<!-- end -->\n"
@@ -135,3 +134,12 @@ def test_a_library_that_cannot_be_loaded_is_left_out_and_said(monkeypatch, capsy
     peers._add(found, "other", "Other", lambda: lambda: 1)
     assert [contender.name for contender in found] == ["Other"]
     assert "Some is left out: it cannot be loaded (KeyError: 'numkong')" in "".join(capsys.readouterr())
+
+
+@pytest.mark.slow
+def test_mining_and_evaluation_agree_with_the_plain_loops(tmp_path):
+    rows = pd.DataFrame(networks.mine(tmp_path, size=64, count=2, seconds=0.0))
+    differs = rows[rows["contender"] == "cskt, float32"].set_index("stage")["difference"]
+    assert differs["evaluation, end to end"] < 1e-9
+    # the plain ones are of whole pixels, of faces of some 530
+    assert differs["mining a pool"] < 1 / 500
