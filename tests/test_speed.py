@@ -69,6 +69,16 @@ def test_the_table_names_our_fastest_and_what_was_asked_for():
     ]
 
 
+def test_a_network_in_another_runtime_has_a_target_of_its_own():
+    rows = ROWS[ROWS["stage"] == "forward"].replace({"stage": {"forward": "mining a pool"}})
+    assert results.summary(rows)["target"].tolist() == [3.2]
+    rows = rows.replace({"contender": {"cskt, bfloat16": "cskt, OpenVINO bfloat16"}})
+    assert results.summary(rows)["target"].tolist() == [4.5]
+    shown = next(line for line in results.figure(rows).lines if line.get_label() == "target")
+    assert list(shown.get_xdata()) == [4.5]
+
+
+def test_the_page_is_renewed_between_its_marks():
     page = "a\n<!-- performance -->\nold\n<!-- end -->\nb\n<!-- end -->\n"
     renewed = results.fill(page, ROWS)
     assert renewed == f"a\n<!-- performance -->\n{results.markdown(ROWS)}\n<!-- end -->\nb\n<!-- end -->\n"
