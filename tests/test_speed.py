@@ -153,3 +153,11 @@ def test_mining_and_evaluation_agree_with_the_plain_loops(tmp_path):
     assert differs["evaluation, end to end"] < 1e-9
     # the plain ones are of whole pixels, of faces of some 530
     assert differs["mining a pool"] < 1 / 500
+
+
+def test_a_machine_that_does_not_tell_its_memory_is_measured_all_the_same(tmp_path, monkeypatch):
+    assert timing.anonymous_memory() > 10e6
+    for status in (tmp_path / "absent", tmp_path / "status"):
+        monkeypatch.setattr(timing, "Path", lambda path, status=status: status)
+        (tmp_path / "status").write_text("VmRSS:\t 1 kB\n")
+        assert np.isnan(timing.anonymous_memory())

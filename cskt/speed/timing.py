@@ -176,9 +176,11 @@ def machine(seconds: float = 1.0) -> Machine:
     return Machine(**{name: work[name] / best[name] for name in work})
 
 
-def anonymous_memory() -> int:
-    """Bytes that this process holds and no file backs (Linux), which a memory-mapped cache does not add to."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("RssAnon:"):
-            return int(line.split()[1]) * 1024
-    raise OSError("/proc/self/status has no line RssAnon: this machine does not tell")
+def anonymous_memory() -> float:
+    """Bytes that this process holds and no file backs, which a memory-mapped cache does not add to.
+
+    NaN where the machine does not tell: only Linux does.
+    """
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return next((int(line.split()[1]) * 1024.0 for line in lines if line.startswith("RssAnon:")), float("nan"))
