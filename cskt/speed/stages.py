@@ -57,11 +57,12 @@ def codec(machine: Machine, batch: int = 64, cells: int = 64, seconds: float = 2
         seconds=seconds, difference=differ, floor=reading,
     )  # fmt: skip
     # a box of the map's own size: image pixels are cells, with their borders at the integers
-    box, points = (0, 0, cells, cells), places.double().numpy() + 0.5
+    box, points = (0, 0, cells, cells), places.double() + 0.5
+    to_map = geometry.crop_matrix(torch.tensor([box] * batch).double(), cells)
     rows += stage(
         "target heatmaps, published", "image", batch,
-        [Contender("plain loops", "plain", lambda: np.stack([loops.draw(one, box, cells) for one in points])),
-         Contender("cskt", "ours", lambda: heatmaps.encode_published(places, cells))],
+        [Contender("plain loops", "plain", lambda: np.stack([loops.draw(one, box, cells) for one in points.numpy()])),
+         Contender("cskt", "ours", lambda: heatmaps.encode_published(geometry.apply(to_map, points).float(), cells))],
         seconds=seconds, difference=largest, floor=writing,
     )  # fmt: skip
     rows += stage(
