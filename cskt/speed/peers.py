@@ -136,14 +136,18 @@ def _albumentations_crops(files, places, size):
     import albumentations
     import cv2
 
+    cuts = [
+        albumentations.Compose([
+            albumentations.Crop(max(x, 0), max(y, 0), x + length, y + length, pad_if_needed=True),
+            albumentations.Resize(size, size),
+        ])
+        for x, y, length in places
+    ]  # fmt: skip
+
     def run():
         crops = []
-        for file, (x, y, length) in zip(files, places, strict=True):
-            crop = albumentations.Compose([
-                albumentations.Crop(max(x, 0), max(y, 0), x + length, y + length, pad_if_needed=True),
-                albumentations.Resize(size, size),
-            ])  # fmt: skip
-            found = crop(image=cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB))["image"]
+        for file, cut in zip(files, cuts, strict=True):
+            found = cut(image=cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB))["image"]
             crops.append(torch.from_numpy(found).permute(2, 0, 1))
         return crops
 
