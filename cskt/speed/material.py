@@ -82,8 +82,8 @@ def noisy_heatmaps(count: int, cells: int, noise: float = 0.02, seed: int = 0) -
     return maps + noise * torch.randn(maps.shape, generator=generator), places
 
 
-def networks(size: int, seed: int = 0) -> tuple[LandmarkNet, torch.nn.Module]:
-    """HRNet-W18 twice with the same weights: ours, and the plain one; maps of the size of heatmaps."""
+def networks(size: int, seed: int = 0, lift: float = 0.0) -> tuple[LandmarkNet, torch.nn.Module]:
+    """HRNet-W18 twice with the same weights, ours and the plain one; maps of the size of heatmaps, raised by `lift`."""
     original = plain("hrnet").original_weights(len(SCHEME.landmarks), seed)
     net = LandmarkNet("hrnet_w18", SCHEME.name, len(SCHEME.landmarks), size, "linear")
     # random weights make maps of any size: bring them to that of heatmaps
@@ -91,8 +91,7 @@ def networks(size: int, seed: int = 0) -> tuple[LandmarkNet, torch.nn.Module]:
         last = original.head[-1]
         largest = original(torch.rand(1, 3, size, size)).abs().max()
         last.weight.div_(largest)
-        # no map is dead: of one that is, the plain loops mirror the corner it is read at, and ours do not
-        last.bias.fill_(1.0)
+        last.bias.div_(largest).add_(lift)
     net.net.load_state_dict({original_key(key): value for key, value in original.state_dict().items()})
     return net.eval(), original.eval()
 
