@@ -92,7 +92,7 @@ def passes(machine: Machine, size: int = 256, batch: int = 20, seconds: float = 
     )  # fmt: skip
 
 
-def step(folder: Path, size: int = 256, labeled: int = 4, unlabeled: int = 16, seconds: float = 30.0) -> list[dict]:
+def step(folder: Path, size: int = 256, labeled: int = 4, unlabeled: int = 16, seconds: float = 15.0) -> list[dict]:
     """One whole Meta-CSKT step, as published: the plain one is given its batches, ours gathers them from the cache."""
     module = plain("step")
     faces = photographs(folder, labeled + unlabeled)
@@ -146,7 +146,7 @@ def step(folder: Path, size: int = 256, labeled: int = 4, unlabeled: int = 16, s
     return timed
 
 
-def mine(folder: Path, size: int = 256, count: int = 16, seconds: float = 30.0) -> list[dict[str, Any]]:
+def mine(folder: Path, size: int = 256, count: int = 12, seconds: float = 20.0) -> list[dict[str, Any]]:
     """Mining, three passes an image (human, animal, mirror image), and evaluation, one; and both without a network."""
     loops = plain("loops")
     faces = photographs(folder, count)
