@@ -15,7 +15,7 @@ from PIL import Image
 
 from cskt import geometry
 from cskt.data.boxes import box_of
-from cskt.data.datasets import UnlabeledSet, crop_image, plain_images
+from cskt.data.datasets import UnlabeledSet, crop_image, plain_images, widened
 from cskt.data.download import fetch, sha256_of_name
 from cskt.data.uploads import LEAST_SIDE
 from cskt.errors import DataError
@@ -65,8 +65,7 @@ def crops_of(picture: Image.Image, boxes: np.ndarray, net: LandmarkNet, name: st
         N crops, of the network's landmark scheme.
     """
     boxes = np.asarray(boxes, dtype=float).reshape(-1, 4)
-    wide = np.concatenate([boxes[:, :2] - (net.padding - 1) / 2 * boxes[:, 2:], net.padding * boxes[:, 2:]], axis=1)
-    crops = np.stack([crop_image(picture, box, net.size, net.size) for box in wide])
+    crops = np.stack([crop_image(picture, box, net.size, net.size) for box in widened(boxes, net.padding)])
     table = pd.DataFrame({"image": [name] * len(boxes), "species": "animal", "family": ""})
     to_crop = geometry.crop_matrix(torch.tensor(boxes), net.size, net.padding)
     norm = np.sqrt(boxes[:, 2] * boxes[:, 3])

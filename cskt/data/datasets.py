@@ -220,18 +220,19 @@ def _crop_set(
     reduced: bool = False,
 ) -> UnlabeledSet:
     """`padding`: side of the crop over the longer side of the box; the box itself, and so the norm, stays as it is."""
-    faces = annotations if padding == 1 else _widened(annotations, padding)
+    faces = annotations
+    if padding != 1:
+        wide = widened(annotations.boxes, padding)
+        faces = replace(annotations, table=annotations.table.assign(**dict(zip("xywh", wide.T, strict=True))))
     crops, readable = crop_cache(faces, size, context, cache, reduced=reduced)
     kept = annotations if readable.all() else annotations.select(annotations.table["image"][readable])
     to_crop = geometry.crop_matrix(torch.tensor(kept.boxes), size, padding)
     return UnlabeledSet(kept.table, crops, size, kept.scheme, to_crop, kept.norm)
 
 
-def _widened(annotations: Annotations, factor: float) -> Annotations:
-    """The same faces with boxes that much larger about their centers."""
-    boxes = annotations.boxes
-    wide = np.concatenate([boxes[:, :2] - (factor - 1) / 2 * boxes[:, 2:], factor * boxes[:, 2:]], axis=1)
-    return replace(annotations, table=annotations.table.assign(**dict(zip("xywh", wide.T, strict=True))))
+def widened(boxes: np.ndarray, factor: float) -> np.ndarray:
+    """Boxes x, y, w, h in pixels, [N, 4], that much larger about their centers."""
+    return np.concatenate([boxes[:, :2] - (factor - 1) / 2 * boxes[:, 2:], factor * boxes[:, 2:]], axis=1)
 
 
 def crop_cache(
