@@ -55,6 +55,10 @@ def find_landmarks(
         heatmaps = find_heatmaps(net, images, permutation, precision=precision, mirrored=mirrored, average=average,
                                  shift=shift)  # fmt: skip
         landmarks, confidence = codec.decode(heatmaps)
+        if mirrored and codec is CODECS["published"]:
+            # the corner that stands for a dead map is the mirror image's, and mirrored back like any place (spec 1.8)
+            dead = (landmarks == -1).all(dim=-1)
+            landmarks[..., 0].masked_fill_(dead, heatmaps.shape[-1])
         found.append((landmarks.cpu(), confidence.cpu()))
     net.train(was_training)
     landmarks, confidence = (torch.cat(parts) for parts in zip(*found, strict=True))

@@ -50,6 +50,20 @@ def test_landmarks_are_found_in_the_plain_crops_pixels(how):
     assert confidence.min() > 0.7
 
 
+def test_a_dead_map_is_no_agreement_with_the_mirror_image():
+    """As released it is read at the corner of the image that the network saw: mirrored back, the other corner."""
+    data = labeled_faces(3)
+    net = oracle(data)
+    net.maps[:, 0] = -0.1  # in the mirror image the landmark of the other side, 3
+    kept = torch.ones(len(SCHEME.landmarks), dtype=torch.bool)
+    kept[[0, 3]] = False
+    found, _ = find_landmarks(net, data, codec=CODECS["published"])
+    of_mirror, _ = find_landmarks(net, data, codec=CODECS["published"], mirrored=True)
+    assert found[:, 0].tolist() == [[-1.5, -1.5]] * 3  # one cell of two pixels beside the crop's first
+    assert of_mirror[:, 3].tolist() == [[32.5, -1.5]] * 3
+    assert (found - of_mirror)[:, kept].abs().max() < 2.01
+
+
 def test_the_mode_of_the_network_is_put_back():
     data = labeled_faces(2)
     for training in (True, False):
