@@ -71,13 +71,29 @@ def test_the_table_names_our_fastest_and_what_was_asked_for():
     ]
 
 
-def test_a_network_in_another_runtime_has_a_target_of_its_own():
-    rows = ROWS[ROWS["stage"] == "forward"].replace({"stage": {"forward": "mining a pool"}})
-    assert results.summary(rows)["target"].tolist() == [3.2]
-    rows = rows.replace({"contender": {"cskt, bfloat16": "cskt, OpenVINO bfloat16"}})
-    assert results.summary(rows)["target"].tolist() == [4.5]
+def test_a_contender_with_a_target_of_its_own_has_a_row_of_its_own():
+    """Peer and floor stand in the first row alone: the floor is bfloat16's."""
+    more = ["cskt, float32", "cskt, float32, batch norm folded", "cskt, OpenVINO float32"]
+    ours = [ROWS.iloc[[3]].assign(contender=name, seconds=0.2 - k / 20) for k, name in enumerate(more)]
+    rows = pd.concat([ROWS, *ours], ignore_index=True)
+    found = results.summary(rows).set_index("stage")
+    assert found["target"].to_dict() == {"NME": 60, "forward": 2.8, "forward, in float32": 1.6}
+    assert found.loc["forward, in float32", "quicker"] == pytest.approx(0.4 / 0.1)
+    assert found["share"].notna().tolist() == [False, True, False]
+
+    found = results.summary(rows.replace({"stage": {"forward": "mining a pool"}})).set_index("stage")
+    assert found["target"].to_dict() == {"NME": 60, "mining a pool": 3.2, "mining a pool, exported": 4.5}
+    assert found["fastest"].tolist()[1:] == ["cskt, bfloat16", "cskt, OpenVINO float32"]
     shown = next(line for line in results.figure(rows).lines if line.get_label() == "target")
-    assert list(shown.get_xdata()) == [4.5]
+    assert list(shown.get_xdata()) == [60, 2.8, 1.6]
+
+
+def test_a_stage_without_its_usual_contender_keeps_peer_and_floor():
+    rows = ROWS[ROWS["stage"] == "forward"].replace({"stage": {"forward": "mining a pool"}})
+    rows = rows.replace({"contender": {"cskt, bfloat16": "cskt, OpenVINO bfloat16"}})
+    assert results.summary(rows)[["stage", "target", "share"]].to_numpy().tolist() == [
+        ["mining a pool, exported", 4.5, 0.5]
+    ]
 
 
 def test_the_page_is_renewed_between_its_marks():
