@@ -431,8 +431,8 @@ def _add(commands: argparse._SubParsersAction, run, example: str) -> argparse.Ar
     return command
 
 
-ORIGINAL = "or one of the original project (.pth, .pth.tar)"
-SCHEME = {"metavar": "NAME", "help": f"landmarks of a network that is {ORIGINAL[3:]}: animalweb9, ..."}
+ORIGINAL = "or one of the original project or of mmpose (.pth, .pth.tar)"
+SCHEME = {"metavar": "NAME", "help": f"landmarks of a network that is {ORIGINAL[3:]}: animalweb9, ap10k17, ..."}
 SIX_VIEWS = {"action": "store_true", "help": "turned and mirrored too: six times as long, errs about a tenth less"}
 
 # the overview's order; a command of no group stands under the last one

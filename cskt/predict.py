@@ -26,7 +26,6 @@ def find_landmarks(
     precision: str = "float32",
     mirrored: bool = False,
     average: bool = False,
-    shift: bool = False,
     progress: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Predict landmarks on the plain crops, in evaluation mode.
@@ -38,8 +37,6 @@ def find_landmarks(
         precision: "float32" or "bfloat16".
         mirrored: predict on the mirror images, and mirror the landmarks back.
         average: predict from the mean of the heatmaps of the crop and its mirror image.
-        shift: move the mirrored-back heatmaps by one cell to the right: for networks trained in mmpose's older frame,
-            in which a mirror image lies one cell off (spec 6.3).
         progress: show a bar.
 
     Returns:
@@ -52,8 +49,7 @@ def find_landmarks(
     found = []
     for first in bar(range(0, len(data), BATCH), desc="predict", unit="batch", disable=not progress, leave=False):
         images = plain_images(data, np.arange(first, min(first + BATCH, len(data))), device)
-        heatmaps = find_heatmaps(net, images, permutation, precision=precision, mirrored=mirrored, average=average,
-                                 shift=shift)  # fmt: skip
+        heatmaps = find_heatmaps(net, images, permutation, precision=precision, mirrored=mirrored, average=average)
         landmarks, confidence = codec.decode(heatmaps)
         if mirrored and codec is CODECS["published"]:
             # the corner that stands for a dead map is the mirror image's, and mirrored back like any place (spec 1.8)
@@ -76,7 +72,6 @@ def find_heatmaps(
     precision: str = "float32",
     mirrored: bool = False,
     average: bool = False,
-    shift: bool = False,
 ) -> torch.Tensor:
     """Heatmaps of plain crops, float32 [B, L, cells, cells].
 
@@ -84,7 +79,7 @@ def find_heatmaps(
         net: in evaluation mode.
         images: from 0 to 1, on the network's device, [B, 3, size, size].
         permutation: which landmark each one becomes in the mirror (`Scheme.flip_permutation`).
-        precision, mirrored, average, shift: see `find_landmarks`.
+        precision, mirrored, average: see `find_landmarks`.
 
     Raises:
         DataError: what the network computes is not finite; its argmax would be a landmark like any other.
@@ -93,8 +88,6 @@ def find_heatmaps(
         heatmaps = None if mirrored else net.heatmaps(images)
         if mirrored or average:
             back = geometry.swap_sides(net.heatmaps(images.flip(-1)).flip(-1), permutation)
-            if shift:
-                back = torch.cat([back[..., :1], back[..., :-1]], dim=-1)
             heatmaps = back if heatmaps is None else (heatmaps + back) / 2
     if not torch.isfinite(heatmaps).all():
         raise DataError(

@@ -138,7 +138,7 @@ def test_what_has_no_names_is_no_foreign_checkpoint(tmp_path, content):
     torch.save(content, tmp_path / "net.pth")
     for load in (
         lambda p: checkpoints.load_original(p, "animalweb9", 9, 64),
-        lambda p: checkpoints.load_mmpose(p, "pose_resnet18", "ap10k17", 17, 64),
+        lambda p: checkpoints.load_mmpose(p, "ap10k17", 17, 64),
     ):
         with pytest.raises(DataError, match=r"net\.pth: "):
             load(tmp_path / "net.pth")

@@ -6,10 +6,15 @@ The lists below are made from the definition of the networks (HRNet: four stages
 
 import pytest
 import torch
+from builders import SCHEME, unlabeled_faces
+from torch import nn
 
 from cskt.errors import ConfigError, DataError
+from cskt.heatmaps import encode
+from cskt.landmarks import SCHEMES
 from cskt.models import LandmarkNet, checkpoints
 from cskt.models.simple_baseline import SimpleBaseline
+from cskt.predict import find_landmarks
 
 
 def convolution(name, out, into, kernel):
@@ -82,10 +87,10 @@ def head(width, deconvolutions, landmarks=17):
 
 
 MODELS = {
-    "pose_hrnet_w32": lambda: (hrnet(32), head(32, 0)),
-    "pose_hrnet_w48": lambda: (hrnet(48), head(48, 0)),
-    "pose_resnet50": lambda: (resnet((3, 4, 6, 3)), head(2048, 3)),
-    "pose_resnet101": lambda: (resnet((3, 4, 23, 3)), head(2048, 3)),
+    "mmpose_hrnet_w32": lambda: (hrnet(32), head(32, 0)),
+    "mmpose_hrnet_w48": lambda: (hrnet(48), head(48, 0)),
+    "mmpose_resnet50": lambda: (resnet((3, 4, 6, 3)), head(2048, 3)),
+    "mmpose_resnet101": lambda: (resnet((3, 4, 23, 3)), head(2048, 3)),
 }
 
 
@@ -100,11 +105,14 @@ def published(name, prefix):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "prefix"), [*((name, "keypoint_head") for name in MODELS), ("pose_resnet50", "head")])
+@pytest.mark.parametrize(
+    ("name", "prefix"), [*((name, "keypoint_head") for name in MODELS), ("mmpose_resnet50", "head")]
+)
 def test_a_published_checkpoint_comes_back_weight_for_weight(tmp_path, name, prefix):
     content = published(name, prefix)
     torch.save(content, tmp_path / "model.pth")
-    net = checkpoints.load_mmpose(tmp_path / "model.pth", name, "ap10k17", 17, size=64)
+    net = checkpoints.load(tmp_path / "model.pth", SCHEMES["ap10k17"], size=64)
+    assert net.spec["name"] == name and net.padding == 1.25
     own = net.net.state_dict()
     # back to mmpose's names by a rule of our own: nothing may be left over on either side
     back = {
@@ -116,18 +124,52 @@ def test_a_published_checkpoint_comes_back_weight_for_weight(tmp_path, name, pre
 
 
 @pytest.mark.slow
-def test_a_checkpoint_of_another_network_is_refused_with_the_names(tmp_path):
-    torch.save(published("pose_resnet50", "keypoint_head"), tmp_path / "model.pth")
-    with pytest.raises(DataError, match=r"missing: .backbone\.layer3\.10"):
-        checkpoints.load_mmpose(tmp_path / "model.pth", "pose_resnet101", "ap10k17", 17)
+def test_a_checkpoint_that_does_not_fit_is_refused_with_the_names(tmp_path):
+    content = published("mmpose_resnet50", "keypoint_head")
+    del content["state_dict"]["backbone.layer2.0.conv1.weight"]
+    torch.save(content, tmp_path / "model.pth")
+    with pytest.raises(DataError, match=r"missing: .backbone\.layer2\.0\.conv1\.weight"):
+        checkpoints.load_mmpose(tmp_path / "model.pth", "ap10k17", 17)
 
 
-def test_what_is_no_checkpoint_is_refused(tmp_path):
+def test_what_is_no_checkpoint_of_mmposes_is_refused(tmp_path):
     torch.save({"state_dict": {"a": torch.ones(1)}}, tmp_path / "model.pth")
     with pytest.raises(DataError, match="no weights of a model with a backbone"):
-        checkpoints.load_mmpose(tmp_path / "model.pth", "pose_resnet50", "ap10k17", 17)
+        checkpoints.load_mmpose(tmp_path / "model.pth", "ap10k17", 17)
     with pytest.raises(DataError, match="no such checkpoint"):
-        checkpoints.load_mmpose(tmp_path / "none.pth", "pose_resnet50", "ap10k17", 17)
+        checkpoints.load_mmpose(tmp_path / "none.pth", "ap10k17", 17)
+
+
+@pytest.mark.parametrize(("key", "name"), [("backbone.layer3.7.conv1.weight", r"mmpose_resnet\?"),
+                                           ("backbone.stage2.0.branches.0.0.conv1.weight", r"mmpose_hrnet_w\?"),
+                                           ("backbone.blocks.0.attn.qkv.weight", "of another kind")])  # fmt: skip
+def test_networks_of_mmpose_that_are_not_here_are_named(tmp_path, key, name):
+    torch.save({"state_dict": {key: torch.ones(1)}}, tmp_path / "model.pth")
+    with pytest.raises(DataError, match=rf"a network of mmpose \(.*{name}\) that is none of mmpose_resnet50"):
+        checkpoints.load(tmp_path / "model.pth", SCHEMES["ap10k17"])
+
+
+def test_maps_of_mmpose_are_brought_into_our_frame():
+    """mmpose draws a landmark at pixel p of the crop into cell p / 4, in the mirror image too."""
+    data = unlabeled_faces(4, size=64)
+    places = torch.rand((4, 9, 2), generator=torch.Generator().manual_seed(0)) * 32 + 16
+
+    class Drawing(nn.Module):
+        def forward(self, images):
+            return [encode(self.places / 4, 16, sigma=2.0)]
+
+    net = LandmarkNet("pose_resnet18", SCHEME.name, 9, 64, "linear")
+    net.net.mmpose_frame = True
+    net.net.backbone, net.net.deconv_layers = Drawing(), nn.Identity()
+    net.net.head = nn.Conv2d(9, 9, 1, bias=False)
+    nn.init.dirac_(net.net.head.weight)
+    net.net.backbone.places = places
+    found, _ = find_landmarks(net, data)
+    assert (found - places).abs().max() < 0.05
+    mirrored = places * torch.tensor([-1.0, 1.0]) + torch.tensor([63.0, 0.0])
+    net.net.backbone.places = mirrored[:, list(SCHEME.flip_permutation)]
+    of_mirror, _ = find_landmarks(net, data, mirrored=True)
+    assert (of_mirror - places).abs().max() < 0.05
 
 
 @pytest.mark.parametrize("name", ["pose_resnet18", "hrnet_w18"])

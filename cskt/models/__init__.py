@@ -1,5 +1,7 @@
 """The landmark networks: a backbone, a head, and what their maps mean."""
 
+from functools import partial
+
 import torch
 from torch import nn
 
@@ -19,11 +21,16 @@ NETWORKS = {
     "hrnet_w18_small": (lambda landmarks, weights: HRNet(landmarks, "hrnet_w18_small", weights), 4),
     "hrnet_w32": (lambda landmarks, weights: HRNet(landmarks, "hrnet_w32", weights), 4),
     # of AP-10K's benchmark, with the simple-baseline head
-    "pose_resnet18": (lambda landmarks, weights: SimpleBaseline(landmarks, "resnet18", weights), 4),
-    "pose_resnet50": (lambda landmarks, weights: SimpleBaseline(landmarks, "resnet50", weights), 4),
-    "pose_resnet101": (lambda landmarks, weights: SimpleBaseline(landmarks, "resnet101", weights), 4),
-    "pose_hrnet_w32": (lambda landmarks, weights: SimpleBaseline(landmarks, "hrnet_w32", weights), 4),
-    "pose_hrnet_w48": (lambda landmarks, weights: SimpleBaseline(landmarks, "hrnet_w48", weights), 4),
+    "pose_resnet18": (partial(SimpleBaseline, name="resnet18"), 4),
+    "pose_resnet50": (partial(SimpleBaseline, name="resnet50"), 4),
+    "pose_resnet101": (partial(SimpleBaseline, name="resnet101"), 4),
+    "pose_hrnet_w32": (partial(SimpleBaseline, name="hrnet_w32"), 4),
+    "pose_hrnet_w48": (partial(SimpleBaseline, name="hrnet_w48"), 4),
+    # the same with mmpose's own weights
+    "mmpose_resnet50": (partial(SimpleBaseline, name="resnet50", mmpose_frame=True), 4),
+    "mmpose_resnet101": (partial(SimpleBaseline, name="resnet101", mmpose_frame=True), 4),
+    "mmpose_hrnet_w32": (partial(SimpleBaseline, name="hrnet_w32", mmpose_frame=True), 4),
+    "mmpose_hrnet_w48": (partial(SimpleBaseline, name="hrnet_w48", mmpose_frame=True), 4),
 }
 # of the colors of ImageNet, which all inputs are normalized with
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -64,7 +71,7 @@ class LandmarkNet(nn.Module):
         build, self.stride = NETWORKS[name]
         # images come in channels-last too: a fifth quicker on a CPU in bfloat16, more on a GPU
         try:
-            self.net = build(landmarks, weights).to(memory_format=torch.channels_last)
+            self.net = build(landmarks, weights=weights).to(memory_format=torch.channels_last)
         except RuntimeError as error:
             # timm, of a tag that it does not know for this backbone
             if "pretrained tag" not in str(error):

@@ -1,4 +1,4 @@
-"""Saving and loading networks: our own files, and those of the original project by a checked key mapping.
+"""Saving and loading networks: our own files, and those of the original project and of mmpose by a checked key mapping.
 
 A checkpoint is a dictionary of plain types: `spec` (what `LandmarkNet` is built from), `scheme` (its landmarks, which
 may be a person's own), `weights`, and `note` (which run made it). It is read with `weights_only=True`: a file that
@@ -15,8 +15,8 @@ import torch
 from cskt.errors import DataError, some
 from cskt.files import atomic_path
 from cskt.landmarks import SCHEMES, Scheme, SharedLandmarks, register
-from cskt.models import LandmarkNet, losses
-from cskt.models.simple_baseline import mmpose_weights
+from cskt.models import NETWORKS, LandmarkNet, losses
+from cskt.models.simple_baseline import mmpose_network, mmpose_weights
 from cskt.models.untrusted import read_plain
 
 _WIDEST = 10.0  # INPUT.PADDING
@@ -25,6 +25,7 @@ _FRACTIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _SPEC = {"name": str, "scheme": str, "landmarks": int, "size": int, "output": str}
 _OPTIONAL = {"frozen": int, "padding": float}
 _KINDS = {str: "text", int: "whole number", float: "number"}
+MMPOSE_PADDING = 1.25  # side of mmpose's crop over that of the box (spec 6.3)
 # where the original project's files keep their weights
 _ORIGINAL_KEYS = ("student_state_dict", "state_dict")
 
@@ -58,7 +59,8 @@ def load(path: str | Path, scheme: Scheme | None = None, size: int = 256) -> Lan
 
     Args:
         path: the file.
-        scheme: if given, a file that `save` did not write is one of the original project, and finds these landmarks.
+        scheme: if given, a file that `save` did not write is one of the original project or of mmpose, as the names of
+            its weights tell, and finds these landmarks.
         size: the input of such a network, in pixels.
 
     Raises:
@@ -67,10 +69,12 @@ def load(path: str | Path, scheme: Scheme | None = None, size: int = 256) -> Lan
     """
     content = read_plain(path)
     if not isinstance(content, dict) or not {"spec", "weights"} <= content.keys():
-        if scheme is not None:
-            return load_original(path, scheme.name, len(scheme.landmarks), size)
-        raise DataError(f"{path}: not a cskt checkpoint (no 'spec' and 'weights' in it); if it is one of the original "
-                        "project, say which landmarks it finds: --scheme animalweb9")  # fmt: skip
+        if scheme is None:
+            raise DataError(f"{path}: not a cskt checkpoint (no 'spec' and 'weights' in it); if it is one of the "
+                            "original project or of mmpose, say which landmarks it finds: --scheme animalweb9, "
+                            "ap10k17, ...")  # fmt: skip
+        finds = (scheme.name, len(scheme.landmarks), size)
+        return load_mmpose(path, *finds) if mmpose_network(content) else load_original(path, *finds)
     net = build(content["spec"], path)
     _fill(net.net, content["weights"], path)
     know_scheme(content["spec"], content.get("scheme"), path)
@@ -130,14 +134,20 @@ def load_original(path: str | Path, scheme: str, landmarks: int, size: int = 256
     return net.eval()
 
 
-def load_mmpose(path: str | Path, name: str, scheme: str, landmarks: int, size: int = 256) -> LandmarkNet:
-    """Read a checkpoint that mmpose published as our network `name` (pose_hrnet_w32, pose_resnet50, ...).
+def load_mmpose(path: str | Path, scheme: str, landmarks: int, size: int = 256) -> LandmarkNet:
+    """Read a checkpoint of AP-10K's benchmark that mmpose published (HRNet-w32 and -w48, ResNet-50 and -101).
+
+    The network is called mmpose_hrnet_w32, ...: its maps are brought into our frame.
 
     Raises:
-        DataError: as `load_original`.
+        DataError: as `load_original`; or the network is none of these.
     """
-    net = LandmarkNet(name, scheme, landmarks, size, output="linear")
-    _fill(net.net, mmpose_weights(path), path)
+    weights, name = mmpose_weights(path)
+    ours = [own for own in NETWORKS if own.startswith("mmpose_")]
+    if name not in ours:
+        raise DataError(f"{path}: a network of mmpose ({name}) that is none of {', '.join(ours)}")
+    net = LandmarkNet(name, scheme, landmarks, size, output="linear", padding=MMPOSE_PADDING)
+    _fill(net.net, weights, path)
     return net.eval()
 
 

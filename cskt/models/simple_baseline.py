@@ -7,6 +7,7 @@ finest branch has that size already and gets the last convolution alone.
 
 import re
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,6 +16,8 @@ from cskt.errors import DataError
 from cskt.models.untrusted import read_plain
 
 DECONVOLUTIONS, WIDTH = 3, 256
+# mmpose's cell k is pixel 4 k of the crop (spec 6.3), ours its middle: 4 k + 1.5
+TOO_FAR = 0.375
 
 
 class SimpleBaseline(nn.Module):
@@ -24,11 +27,14 @@ class SimpleBaseline(nn.Module):
         landmarks: how many, L.
         name: timm's name of the backbone: resnet18, resnet50, resnet101, hrnet_w32, hrnet_w48, ...
         weights: a timm weights tag to download ("" for random weights).
+        mmpose_frame: its weights are mmpose's, whose maps lie `TOO_FAR` cells too far right and down; moved back.
     """
 
-    def __init__(self, landmarks: int, name: str, weights: str = ""):
+    def __init__(self, landmarks: int, name: str, weights: str = "", mmpose_frame: bool = False):
         super().__init__()
         import timm
+
+        self.mmpose_frame = mmpose_frame
 
         backbone = f"{name}.{weights}" if weights else name
         self.deconv_layers = nn.Sequential()
@@ -60,7 +66,20 @@ class SimpleBaseline(nn.Module):
 
     def forward(self, images):
         """[B, 3, H, W] to [B, L, H/4, W/4]."""
-        return self.head(self.deconv_layers(self.backbone(images)[-1]))
+        maps = self.head(self.deconv_layers(self.backbone(images)[-1]))
+        return _moved_back(maps) if self.mmpose_frame else maps
+
+
+def _moved_back(maps: torch.Tensor) -> torch.Tensor:
+    """Maps read `TOO_FAR` cells further on, between two cells each; the last one is continued.
+
+    The benchmark's flip test moves the mirror image's maps by a cell for the same reason, where these are in place.
+    """
+    for dim in (-1, -2):
+        size = maps.shape[dim]
+        following = torch.cat([maps.narrow(dim, 1, size - 1), maps.narrow(dim, size - 1, 1)], dim)
+        maps = torch.lerp(maps, following, TOO_FAR)
+    return maps
 
 
 def mmpose_key(key: str) -> str:
@@ -75,20 +94,40 @@ def mmpose_key(key: str) -> str:
     return re.sub(r"^final_layer\.", "head.0.", key)
 
 
-def mmpose_weights(path: str | Path) -> dict[str, torch.Tensor]:
-    """The weights of a checkpoint that mmpose published, under our names.
+def mmpose_weights(path: str | Path) -> tuple[dict[str, torch.Tensor], str]:
+    """The weights of a checkpoint that mmpose published, under our names; and our name of the network.
 
     The files hold numbers and settings beside the weights, some of them objects; nothing of a file is executed, so one
     that needs that is refused.
 
     Raises:
-        DataError: no such file, or not readable as plain weights.
+        DataError: no such file, or not readable as plain weights of a model with a backbone.
     """
     hint = "torch.save(torch.load(path, weights_only=False)['state_dict'], new)"
     content = read_plain(path, f"; of a file that you trust keep the weights alone: {hint}")
+    name = mmpose_network(content)
+    if not name:
+        raise DataError(f"{path}: holds no weights of a model with a backbone, neither bare nor under state_dict")
+    return _renamed(content), name
+
+
+def mmpose_network(content: Any) -> str:
+    """Our name of the network whose weights mmpose published in this file; "" where they are none of mmpose's.
+
+    The number of a ResNet's blocks tells its depth, what an HRNet's head takes its width. The name may be of a network
+    that is not among ours.
+    """
+    weights = _renamed(content)
+    blocks = {key.split(".")[2] for key in weights if key.startswith("backbone.layer3.")}
+    if any(key.startswith("backbone.stage2.") for key in weights):
+        head = weights.get("head.0.weight")
+        return f"mmpose_hrnet_w{head.shape[1] if head is not None and head.ndim == 4 else '?'}"
+    if blocks:
+        return f"mmpose_resnet{ {2: 18, 6: 50, 23: 101, 36: 152}.get(len(blocks), '?') }"
+    return "mmpose's, of another kind" if any(key.startswith("backbone.") for key in weights) else ""
+
+
+def _renamed(content: Any) -> dict[str, torch.Tensor]:
     weights = content.get("state_dict", content) if isinstance(content, dict) else {}
     weights = weights if isinstance(weights, dict) else {}
-    found = {mmpose_key(str(key)): value for key, value in weights.items() if torch.is_tensor(value)}
-    if not any(key.startswith("backbone.") for key in found):
-        raise DataError(f"{path}: holds no weights of a model with a backbone, neither bare nor under state_dict")
-    return found
+    return {mmpose_key(str(key)): value for key, value in weights.items() if torch.is_tensor(value)}
