@@ -186,10 +186,10 @@ def compare(scores: pd.DataFrame, baseline: str = "few_shot", bound: str = "supe
         standard deviation over seeds (NaN for one seed);
         nme_macro, fr08, fr10, auc20: means over seeds of the numbers of `predict.summarize`;
         reduction: share of the baseline's nme by which this nme is lower, with the ends of its paired 95 % interval
-        over images (the baseline's nme taken as it is), the p-value of the paired test, and reduction_sd, the standard
-        deviation over seeds, each compared with the baseline of its own seed;
-        ratio: nme over the bound's nme. The last six are NaN where the run they need is not there.
-        Intervals and p-value speak of other images, the two standard deviations of other seeds.
+        over images (the baseline's nme taken as it is), the p-value of the paired test, and reduction_sd and p_seeds,
+        standard deviation and p-value over seeds, each compared with the baseline of its own seed;
+        ratio: nme over the bound's nme. The last seven are NaN where the run they need is not there.
+        Intervals and p_value speak of other images, the standard deviations and p_seeds of other seeds.
 
     Raises:
         DataError: two runs did not score the same images.
@@ -207,7 +207,8 @@ def compare(scores: pd.DataFrame, baseline: str = "few_shot", bound: str = "supe
             if baseline in errors and run != baseline:
                 row |= _reduction(errors[run], errors[baseline], seed)
                 by_seed = part.groupby(["run", "seed"])["nme"].mean()
-                row["reduction_sd"] = (1 - by_seed[run] / by_seed[baseline]).std(ddof=1)
+                reductions = (1 - by_seed[run] / by_seed[baseline]).dropna()
+                row |= {"reduction_sd": reductions.std(ddof=1), "p_seeds": metrics.seeds_test(reductions)}
             row["ratio"] = float(np.nanmean(errors[run]) / np.nanmean(errors[bound])) if bound in errors else np.nan
             rows.append(row)
     return in_order(pd.DataFrame(rows))
@@ -226,7 +227,8 @@ def against(scores: pd.DataFrame, references: Mapping[str, str | None], seed: in
         order of `references`: run, group, reference;
         images and seeds (counts), nme with the ends of its interval, nme_sd, as `compare` gives them;
         difference: nme minus the reference's, below 0 where the run is the better, with the ends of its paired 95 %
-        interval over images, the p-value of the paired test, and difference_sd, the standard deviation over seeds.
+        interval over images, the p-value of the paired test, and difference_sd and p_seeds, standard deviation and
+        p-value over seeds.
         These are over the seeds that both have, errors averaged over them.
         NaN where a run or its reference is not there.
 
@@ -248,7 +250,7 @@ def against(scores: pd.DataFrame, references: Mapping[str, str | None], seed: in
                 row |= _difference(own[own["seed"].isin(common)], other[other["seed"].isin(common)], seed)
             rows.append(row)
     columns = ["run", "group", "reference", "images", "seeds", "nme", "nme_low", "nme_high", "nme_sd",
-               "difference", "difference_low", "difference_high", "p_value", "difference_sd"]  # fmt: skip
+               "difference", "difference_low", "difference_high", "p_value", "difference_sd", "p_seeds"]  # fmt: skip
     return pd.DataFrame(rows).reindex(columns=columns)
 
 
@@ -296,6 +298,7 @@ def _difference(own: pd.DataFrame, other: pd.DataFrame, seed: int) -> dict[str, 
         "difference_high": high,
         "p_value": metrics.paired_test(errors, others, seed),
         "difference_sd": by_seed.std(ddof=1),
+        "p_seeds": metrics.seeds_test(by_seed),
     }
 
 

@@ -257,6 +257,25 @@ def paired_test(
     return float(result.pvalue)
 
 
+def seeds_test(differences: np.ndarray) -> float:
+    """Return how probable a mean this far from 0 would be among so many seeds, were other seeds' mean 0.
+
+    Two-sided t-test; of three seeds, as runs here have, it sees large effects alone.
+
+    Args:
+        differences: one per seed, [S].
+
+    Returns:
+        The p-value; NaN for one seed, or where all are equal.
+
+    Source: `scipy.stats.ttest_1samp`.
+    """
+    differences = np.asarray(differences, dtype=float)
+    if len(differences) < 2 or np.allclose(differences, differences[0], rtol=1e-9, atol=0):
+        return np.nan
+    return float(stats.ttest_1samp(differences, 0.0).pvalue)
+
+
 def crossed_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
     """Return the interval of the mean of values that vary with the image and with the draw of the training images.
 

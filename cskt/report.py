@@ -59,7 +59,7 @@ def results_table(results: pd.DataFrame, group: str, landmarks: str = "all") -> 
             f"{row.auc20:.3f}",
             _text(
                 100 * row.reduction,
-                f"{{:.1f}} % ({100 * row.reduction_low:.1f} to {100 * row.reduction_high:.1f}), p = {row.p_value:.2g}",
+                f"{{:.1f}} % ({100 * row.reduction_low:.1f} to {100 * row.reduction_high:.1f}), {_chance(row)}",
             ),
             _text(row.ratio, "{:.2f}"),
         ]
@@ -103,7 +103,7 @@ def against_table(compared: pd.DataFrame, group: str, names: Mapping[str, str] =
             names.get(row.run, row.run),
             f"{row.seeds:.0f}",
             _error(row),
-            f"{_points(row)}, p = {row.p_value:.2g}" if other else "",
+            f"{_points(row)}, {_chance(row)}" if other else "",
             names.get(row.reference, row.reference) if other else "",
         ]
         lines.append(f"| {' | '.join(cells)} |")
@@ -128,7 +128,7 @@ def sweeps_table(sweeps: pd.DataFrame, group: str) -> str:
             f"{row.value:g}",
             f"{row.seeds:.0f}",
             _error(row),
-            "" if row.run == row.reference else f"{_points(row)}, p = {row.p_value:.2g}",
+            "" if row.run == row.reference else f"{_points(row)}, {_chance(row)}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -405,6 +405,10 @@ def _error(row) -> str:
 
 def _points(row) -> str:
     return f"{100 * row.difference:+.2f} ({100 * row.difference_low:.2f} to {100 * row.difference_high:.2f})"
+
+
+def _chance(row) -> str:
+    return f"p = {row.p_value:.2g}" + _text(row.p_seeds, "; over seeds {:.2g}")
 
 
 def _text(value: float, form: str) -> str:

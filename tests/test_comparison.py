@@ -91,7 +91,8 @@ def test_reduction_and_ratio_are_of_the_mean_over_seeds():
     assert (unknown["images"], unknown["seeds"]) == (2, 2)
     assert unknown["reduction"] == pytest.approx(1 - 0.25 / 0.5)
     # by seed: 1 - 0.2 / 0.4 and 1 - 0.3 / 0.6
-    assert unknown["reduction_sd"] == pytest.approx(0.0)
+    assert unknown["reduction_sd"] == pytest.approx(0.0) and np.isnan(unknown["p_seeds"])
+    assert np.isnan(results.loc[("supervised", "known"), "p_seeds"])
     assert unknown["ratio"] == pytest.approx(0.25 / 0.1)
     known = results.loc[("meta_cskt_corrected", "known")]
     assert known["reduction"] == pytest.approx(0.2)
@@ -142,9 +143,11 @@ def test_each_row_of_a_ladder_is_held_against_the_row_above():
     assert (second["difference_low"], second["difference_high"]) == pytest.approx((-0.25, -0.25))
     # seeds: 0.2 - 0.4 and 0.3 - 0.6
     assert second["difference_sd"] == pytest.approx(np.std([-0.2, -0.3], ddof=1))
+    # one degree of freedom: t = 0.25 / 0.05, whose distribution is Cauchy's
+    assert second["p_seeds"] == pytest.approx(1 - 2 / np.pi * np.arctan(5.0))
     # supervised has seed 0 only, and is held against seed 0 of the row above: 0.1 - 0.2
     assert rows.loc[("supervised", "unknown"), "difference"] == pytest.approx(-0.1)
-    assert np.isnan(rows.loc[("supervised", "unknown"), "difference_sd"])
+    assert rows.loc[("supervised", "unknown"), ["difference_sd", "p_seeds"]].isna().all()
 
 
 def test_the_interval_and_the_p_value_of_a_row_are_those_of_the_paired_errors():

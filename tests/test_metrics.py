@@ -250,3 +250,9 @@ def test_the_bootstrap_interval_is_the_percentiles_of_resampled_means():
     other = errors - np.random.default_rng(4).gamma(4, 0.02, 25)
     expected = np.percentile(other[rows].mean(axis=1), [2.5, 97.5])
     assert metrics.paired_interval(errors, errors - other, 1) == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_test_over_seeds_is_scipys():
+    values = np.array([0.01, 0.03, 0.05])
+    assert metrics.seeds_test(values) == pytest.approx(stats.ttest_rel(values + 0.2, np.full(3, 0.2)).pvalue)
+    assert np.isnan(metrics.seeds_test(values[:1])) and np.isnan(metrics.seeds_test(np.full(3, 0.1)))

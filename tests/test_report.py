@@ -29,11 +29,11 @@ RESULTS = pd.DataFrame(
         {"run": "few_shot", "group": "known", "landmarks": "all", "images": 9, "seeds": 3, "nme": 0.125,
          "nme_low": 0.12, "nme_high": 0.13, "nme_sd": 0.001, "nme_macro": 0.12, "fr08": 0.5, "fr10": 0.25,
          "auc20": 0.4, "reduction": float("nan"), "reduction_low": float("nan"), "reduction_high": float("nan"),
-         "p_value": float("nan"), "ratio": 1.5},
+         "p_value": float("nan"), "p_seeds": float("nan"), "ratio": 1.5},
         {"run": "meta_cskt_corrected", "group": "known", "landmarks": "all", "images": 9, "seeds": 3, "nme": 0.1,
          "nme_low": 0.09, "nme_high": 0.11, "nme_sd": 0.002, "nme_macro": 0.1, "fr08": 0.4, "fr10": 0.2,
          "auc20": 0.5, "reduction": 0.2, "reduction_low": 0.15, "reduction_high": 0.25, "p_value": 0.001,
-         "ratio": 1.2},
+         "p_seeds": 0.034, "ratio": 1.2},
         {"run": "few_shot", "group": "unknown", "landmarks": "all", "images": 9, "seeds": 3, "nme": 0.9,
          "nme_low": 0.8, "nme_high": 1.0, "nme_sd": 0.1, "nme_macro": 0.9, "fr08": 1.0, "fr10": 1.0, "auc20": 0.0,
          "ratio": 2.0},
@@ -46,7 +46,7 @@ def test_a_table_holds_one_group_in_percent():
     assert lines == [
         "| few-shot only | 3 | 12.50 (12.00 to 13.00) | ± 0.10 | 50.0 | 25.0 | 0.400 |  | 1.50 |",
         "| Meta-CSKT, corrected | 3 | 10.00 (9.00 to 11.00) | ± 0.20 | 40.0 | 20.0 | 0.500 "
-        "| 20.0 % (15.0 to 25.0), p = 0.001 | 1.20 |",
+        "| 20.0 % (15.0 to 25.0), p = 0.001; over seeds 0.034 | 1.20 |",
     ]
 
 
@@ -72,12 +72,12 @@ def test_a_matrix_is_in_points_with_what_is_unclear_in_brackets():
     ]  # fmt: skip
 
 
-NUMBERS = ["nme", "nme_low", "nme_high", "difference", "difference_low", "difference_high", "p_value"]
+NUMBERS = ["nme", "nme_low", "nme_high", "difference", "difference_low", "difference_high", "p_value", "p_seeds"]
 COMPARED = pd.DataFrame(
-    [("ls", None, 3, 0.08, 0.07, 0.09, None, None, None, None),
-     ("ls_lu", "ls", 3, 0.07, 0.06, 0.08, -0.01, -0.015, -0.005, 0.001),
-     ("ls_lu_lf", "ls_lu", *[None] * 8),
-     ("ls_lu_lf_negatives", "ls_lu_lf", 1, 0.06, 0.05, 0.07, *[None] * 4)],
+    [("ls", None, 3, 0.08, 0.07, 0.09, *[None] * 5),
+     ("ls_lu", "ls", 3, 0.07, 0.06, 0.08, -0.01, -0.015, -0.005, 0.001, 0.2),
+     ("ls_lu_lf", "ls_lu", *[None] * 9),
+     ("ls_lu_lf_negatives", "ls_lu_lf", 1, 0.06, 0.05, 0.07, *[None] * 5)],
     columns=["run", "reference", "seeds", *NUMBERS],
 ).assign(group="known")  # fmt: skip
 
@@ -87,8 +87,8 @@ def test_an_ablation_has_each_row_against_the_one_before_and_no_row_that_did_not
     page = fill("<!-- ablation toy known -->\n<!-- end -->", tmp_path)
     assert page.splitlines()[3:-1] == [
         "| L_s: labels alone | 3 | 8.00 (7.00 to 9.00) |  |  |",
-        "| + L_u: student imitates teacher | 3 | 7.00 (6.00 to 8.00) | -1.00 (-1.50 to -0.50), p = 0.001 "
-        "| L_s: labels alone |",
+        "| + L_u: student imitates teacher | 3 | 7.00 (6.00 to 8.00) | -1.00 (-1.50 to -0.50), "
+        "p = 0.001; over seeds 0.2 | L_s: labels alone |",
         "| + hard negatives excluded | 1 | 6.00 (5.00 to 7.00) |  |  |",
     ]
 
@@ -250,7 +250,7 @@ def test_sweeps_and_label_budgets_have_tables():
         [("T_neg", "own", "own", 0.2, 0.06, 0, 0, 0), ("T_neg", "low", "own", 0.1, 0.05, -0.01, -0.02, 0.0),
          ("T_neg", "gap", "own", 0.3, None, None, None, None)],
         columns=["threshold", "run", "reference", "value", "nme", "difference", "difference_low", "difference_high"],
-    ).assign(group="known", seeds=1, p_value=0.04, nme_low=0.04, nme_high=0.07)  # fmt: skip
+    ).assign(group="known", seeds=1, p_value=0.04, p_seeds=None, nme_low=0.04, nme_high=0.07)  # fmt: skip
     assert sweeps_table(sweeps, "known").splitlines()[2:] == [
         "| T_neg | 0.1 | 1 | 5.00 (4.00 to 7.00) | -1.00 (-2.00 to 0.00), p = 0.04 |",
         "| T_neg | 0.2 | 1 | 6.00 (4.00 to 7.00) |  |",
