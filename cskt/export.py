@@ -1,6 +1,6 @@
 """Networks as files of other runtimes: ONNX (.onnx) and OpenVINO (.xml), and using them in the place of a checkpoint.
 
-Needs the extra `export`: `pip install cskt[export]`. Beside the file stands `FILE.json` with the network's spec and
+Needs the extra `export`: `pip install -e ".[export]"`. Beside the file stands `FILE.json` with the network's spec and
 landmark scheme. The exported network takes images [B, 3, S, S] with values from 0 to 1 and gives heatmaps.
 """
 
@@ -125,4 +125,4 @@ def _needed(name: str, path: Path) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError:
-        raise DataError(f"{path}: needs the package {name}: pip install cskt[export]") from None
+        raise DataError(f"{path}: needs the package {name}: pip install {name}") from None

@@ -104,7 +104,7 @@ def test_what_is_missing_is_named(net, tmp_path, monkeypatch):
     monkeypatch.setattr(
         export.importlib, "import_module", lambda name: (_ for _ in ()).throw(ModuleNotFoundError(name))
     )
-    with pytest.raises(DataError, match=r"openvino: pip install cskt\[export\]"):
+    with pytest.raises(DataError, match=r"openvino: pip install openvino"):
         export.export(net, tmp_path / "net.xml")
 
 
