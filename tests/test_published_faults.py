@@ -1,6 +1,8 @@
 """The published step against a plain transcription, and the named option of each of its faults (spec 1.14)."""
 
 import copy
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ from builders import (
     weights,
 )
 
-from cskt import geometry
+from cskt import config, geometry
 from cskt.data.augment import Augmentation, view_landmarks
 from cskt.data.datasets import batch_indices, labeled_batch, plain_images, unlabeled_batch
 from cskt.heatmaps import CODECS, encode
@@ -282,3 +284,14 @@ def test_without_jitter_labels_are_exact():
     method = meta_cskt()
     batch = method._labeled_batch(3, step_generator(0, 3))
     assert batch.landmarks.allclose(method.labeled.landmarks_crop[batch.indices], atol=1e-4)
+
+
+def test_the_page_on_the_release_says_what_its_variant_sets():
+    """An option in brackets belongs to another run of the authors; those of no fault are told in the text."""
+    page = (Path(__file__).parents[1] / "docs" / "released_code.md").read_text(encoding="utf-8")
+    training = page.split("## Training")[1].split("## Settings")[0]
+    told = dict(re.findall(r"(?<!\[)`([A-Z_]+): ([\w.]+)`(?=[^|\n]*\|)", training))
+    sets = {key: value for key, value in config.VARIANTS["published"].items() if "." not in key}
+    assert told.keys() == sets.keys() - {"EMA", "TEACHER_EMA", "FEEDBACK"}
+    for key, value in told.items():
+        assert value == str(sets[key]).lower() or float(value) == sets[key], key
