@@ -16,12 +16,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cskt import config, runs
 from cskt.agreement import MEASURED, compare, results
+from cskt.errors import one_line
 from cskt.runs import RunError
 
 _WAIT = 0.5  # seconds between two looks at what the new run has written down
@@ -61,7 +61,7 @@ def rerun(run_dir: str | Path, out: str | Path | None = None, say: Callable[[str
             run failed.
         DataError: another process is at work in the new folder, or it cannot be written to.
     """
-    say = say or partial(print, flush=True)
+    say = say or (lambda line: print(one_line(line), flush=True))
     record = read(run_dir)
     folder = runs.setting_folder(record.dir)
     place = record.dir.relative_to(folder)
@@ -116,13 +116,16 @@ def read(run_dir: str | Path) -> Record:
         provenance = json.loads((folder / "provenance.json").read_text())
         notebook = json.loads((folder / "executed.ipynb").read_text())["metadata"]["papermill"]["input_path"]
         recorded, seed = provenance["seed"], tree["SEED"]
-        _ = [tree["DEVICE"], tree["THREADS"]]
+        for key, kind in (("SEED", int), ("DEVICE", str), ("THREADS", int)):
+            if type(tree[key]) is not kind:
+                raise TypeError(f"{key}: {tree[key]!r}")
         for part in [provenance, *provenance.get("earlier", [])]:
             for key, kind in _KINDS.items():
                 if key in ("diff", "earlier") and key not in part:
                     continue
                 if not isinstance(part[key], kind):
                     raise TypeError(f"{key}: {part[key]!r}")
+        json.dumps([provenance, notebook], ensure_ascii=False).encode()  # half a character can be told to nobody
         for text in (notebook, provenance["commit"] or "", *provenance["inputs"].values()):
             if not isinstance(text, str) or "\0" in text:
                 raise TypeError(f"expected a text, found {text!r}")

@@ -124,6 +124,8 @@ def test_what_is_no_finished_run_of_the_command_is_refused(record, name, why, ca
         ("config.yaml", "[" * 5000),
         ("config.yaml", "a: &a [1]\nb: *a\n"),
         ("config.yaml", "5"),
+        ("config.yaml", 'SEED: 0\nDEVICE: cpu\nTHREADS: "1\\0"\n'),
+        ("config.yaml", "SEED: 0\nDEVICE: [cpu]\nTHREADS: 1\n"),
         ("provenance.json", "[" * 100_000),
         ("provenance.json", "[]"),
         ("executed.ipynb", "[" * 100_000),
@@ -150,6 +152,7 @@ def test_a_record_that_is_damaged_is_told_in_one_line(record, capsys, name, cont
         ({"earlier": [{}]}, r"cannot be read \(KeyError: 'commit'\)"),
         ({"seed": 1}, "config.yaml says SEED 0, provenance.json 1: one of them was changed"),
         ({"lock": ...}, r"cannot be read \(KeyError: 'lock'\)"),
+        ({"diff": "a\ud800b"}, r"cannot be read \(UnicodeEncodeError"),
         ({"diff": 5}, r"cannot be read \(TypeError: diff: 5\)"),
         ({"packages": []}, r"cannot be read \(TypeError: packages: \[\]\)"),
         ({"dirty": True, "diff": None}, "changes that were too large to be stored"),
@@ -163,6 +166,7 @@ def test_a_record_that_is_damaged_is_told_in_one_line(record, capsys, name, cont
         "earlier empty",
         "seed",
         "no lock",
+        "diff of half characters",
         "diff a number",
         "packages a list",
         "large diff",
@@ -210,7 +214,8 @@ def test_each_part_of_the_environment_is_said_to_be_the_same_or_not():
 
 
 def test_the_status_tells_whether_the_results_are_the_same(record, monkeypatch, capsys):
-    folder, _ = record
+    folder, provenance = record
+    files.write_json(folder / "provenance.json", provenance | {"python": "\x1b[2J"})
     monkeypatch.setattr(rerun, "same_code", lambda *_: True)
     neighbour = write_run(folder.parents[1] / "human_model")
     for nme, status in ((0.125, 0), (0.25, 1)):
@@ -225,6 +230,7 @@ def test_the_status_tells_whether_the_results_are_the_same(record, monkeypatch, 
         told = capsys.readouterr().out
         assert f"into         {folder.parents[2]}/rerun/tiny-few_shot-seed0/tiny/few_shot/seed0\n" in told
         assert ("results      the same, bit for bit" in told) is (status == 0)
+        assert "python       \\x1b[2J there, " in told
         assert ("scores.csv: row 2 (b), column nme: 0.125 there, 0.25 here" in told) is (status == 1)
 
 
