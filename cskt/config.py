@@ -386,12 +386,17 @@ _RANGES = {
 class _Loader(yaml.SafeLoader):
     """YAML with the numbers of its version 1.2: `1e-4` is one; `010` is ten, `1:30` and a date are texts.
 
-    No key may be there twice, and nothing may stand for another part (a few lines of aliases can unfold to gigabytes).
+    No key may be there twice, nothing may stand for another part (a few lines of aliases can unfold to gigabytes) or be
+    merged into one (`<<` is a key like any other), and no tag may say what a value is (`!!int 010` would be eight).
     """
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.composer.ComposerError(None, None, "aliases (*name) are not read", self.peek_event().start_mark)
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.composer.ComposerError(None, None, "aliases (*name) are not read", event.start_mark)
+        if event.tag is not None:
+            told = f"tags ({event.tag.replace('tag:yaml.org,2002:', '!!')}) are not read: give the value alone"
+            raise yaml.composer.ComposerError(None, None, told, event.start_mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
@@ -403,16 +408,27 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes texts in quotes that `_Loader`, or YAML 1.1, would take for numbers: `1e5`, `08`.
+
+    A list that stands at two places is written twice: `_Loader` reads no aliases.
+    """
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, form) for tag, form in resolvers if tag.rpartition(":")[2] not in ("int", "float", "timestamp")]
+    first: [(tag, form) for tag, form in resolvers if tag.rpartition(":")[2] in ("bool", "null")]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?(0|[1-9]\d*)$"), list("-+0123456789"))
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"),
-    list("-+0123456789."),
-)
+for _kind in (_Loader, _Dumper):
+    _kind.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?(0|[1-9]\d*)$"), list("-+0123456789"))
+    _kind.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"),
+        list("-+0123456789."),
+    )
 
 
 def load(path: str | Path, overrides: Mapping[str, Any] | None = None) -> CfgNode:
@@ -435,7 +451,10 @@ def load(path: str | Path, overrides: Mapping[str, Any] | None = None) -> CfgNod
     of_variant = _of_variants(text.pop("VARIANTS", {}), f"{path}: ")
     changes, own = dict(_flatten(text, f"{path}: ", DEFAULTS)), {}
     for key, value in (overrides or {}).items():
-        own |= dict(_flatten(_nested(key, value), "overrides: ", DEFAULTS))
+        more = dict(_flatten(_nested(key, value), "overrides: ", DEFAULTS))
+        if twice := sorted(own.keys() & more.keys()):
+            raise ConfigError(f"overrides: {', '.join(twice)} is set twice")
+        own |= more
     changes |= of_variant.get((changes | own).get("METHOD.VARIANT"), {}) | own
     tree = copy.deepcopy(DEFAULTS)
     variant, name = (changes.get(f"METHOD.{key}", tree["METHOD"][key]) for key in ("VARIANT", "NAME"))
@@ -459,20 +478,27 @@ def parse_overrides(pairs: list[str]) -> dict[str, Any]:
     """Read `KEY=VALUE` texts of a command line as overrides, the values typed as in a params file.
 
     Raises:
-        ConfigError: a text without "=", or a value that is not YAML.
+        ConfigError: a text without "=", a key that is there twice, or a value that is not YAML.
     """
     overrides = {}
     for pair in pairs:
         key, sign, value = pair.partition("=")
         if not sign:
             raise ConfigError(f"--set {pair}: expected KEY=VALUE")
+        if key in overrides:
+            raise ConfigError(f"--set {pair}: {key} is set twice")
         overrides[key] = parse_yaml(value, f"--set {pair}")
     return overrides
 
 
 def dump(config: CfgNode, path: str | Path) -> None:
     """Write the whole tree as YAML that `load` reads back to the same values."""
-    write_text(path, yaml.safe_dump(_plain(config), sort_keys=False))
+    write_text(path, dump_yaml(_plain(config)))
+
+
+def dump_yaml(content: Any, **options: Any) -> str:
+    """The YAML text of plain values that `parse_yaml` reads back to the same; `options` are those of `yaml.dump`."""
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, **options)
 
 
 def find(path: str | Path) -> Path:

@@ -690,13 +690,18 @@ PARAMS = [
         ("a list of lines", to("- SETTING\n"), "error", "expected `KEY: value` lines, got list"),
         ("open bracket", to("SETTING: [a\n"), "error", "line 2: not YAML|line 1: not YAML"),
         ("tab", swap("  LR", "\tLR"), "error", "line 3: not YAML"),
-        ("python object", to("SETTING: !!python/object/apply:os.mkdir [harm]\n"), "error", "not YAML: could not deter"),
+        ("python object", to("SETTING: !!python/object/apply:os.mkdir [harm]\n"), "error", r"tags \(!!python/object"),
         ("aliases that unfold", to(_LOL), "error", r"aliases \(\*name\) are not read"),
+        ("digits apart with a tag", swap("300", '!!int "3_00"'), "error", r"line 4: not YAML: tags \(!!int\) are not"),
+        ("octal with a tag", swap("300", "!!int 0454"), "error", r"line 4: not YAML: tags \(!!int\) are not read"),
+        ("base sixty with a tag", swap("0.0001", "!!float 0:0.006"), "error", r"tags \(!!float\) are not read"),
+        ("a tag of its own", swap("300", "!steps 300"), "error", r"tags \(!steps\) are not read: give the value alone"),
+        ("a merged section", swap("LR: 0.0001", "<<: {LR: 0.0001}"), "error", "unknown setting METHOD.<<"),
         ("an alias of itself", to("DATA: &a\n  TRAIN: [*a]\n"), "error", r"aliases \(\*name\) are not read"),
         ("nested deeply", to("SETTING: " + "[" * 800), "error", "nested too deeply"),
         ("not UTF-8", to(b"SETTING: \xff\n"), "error", "not UTF-8 text, from byte 9 on"),
         ("null byte", to(b"SETTING: a\x00\n"), "error", "not YAML"),
-        ("a bad date with a tag", to("SETTING: !!timestamp 2026-13-45\n"), "error", "not YAML: month must be in"),
+        ("a bad date with a tag", to("SETTING: !!timestamp 2026-13-45\n"), "error", r"tags \(!!timestamp\) are not"),
     ]
 ]
 SCHEMES = [

@@ -95,6 +95,18 @@ def test_what_is_written_is_read_back_the_same(path, tmp_path):
     assert config.load(tmp_path / "config.yaml") == loaded
 
 
+@pytest.mark.parametrize("text", ["1e5", ".5e3", "08", "010", "1:30", "1_0", "0x1f", "true", "null", "<<", "=", "1."])
+def test_a_text_that_looks_like_something_else_is_written_and_read_back_as_text(write, tmp_path, text):
+    one = [text]
+    loaded = config.load(write(""), {"SETTING": text, "DATA.TEST": one, "DATA.VAL": one})
+    config.dump(loaded, tmp_path / "config.yaml")
+    again = config.load(tmp_path / "config.yaml")
+    assert again == loaded
+    assert text == again.SETTING
+    # by other readers of YAML, too
+    assert yaml.safe_load((tmp_path / "config.yaml").read_text())["SETTING"] == text
+
+
 def test_a_path_is_looked_for_here_and_then_in_the_project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert config.load("params/zoo.yaml").SETTING == "zoo"
@@ -182,6 +194,13 @@ def test_overrides_of_a_command_line_are_typed_as_in_a_file():
         config.parse_overrides(["SEED"])
     with pytest.raises(ConfigError, match=r"--set SEED=.*not YAML"):
         config.parse_overrides(["SEED=[1"])
+
+
+def test_what_is_set_twice_is_refused_however_it_is_written(write):
+    with pytest.raises(ConfigError, match=r"^--set SEED=4: SEED is set twice$"):
+        config.parse_overrides(["SEED=3", "METHOD.LR=1", "SEED=4"])
+    with pytest.raises(ConfigError, match=r"^overrides: METHOD\.LR is set twice$"):
+        config.load(write(""), config.parse_overrides(["METHOD={LR: 1, EMA: 0.5}", "METHOD.LR=2"]))
 
 
 def test_relative_paths_of_a_config_are_the_projects(tmp_path):

@@ -120,6 +120,12 @@ def test_a_scheme_that_is_written_is_read_back(tmp_path, name):
     assert Scheme.from_plain(copy.as_plain()) == copy
 
 
+def test_landmarks_named_by_numbers_are_written_as_texts(tmp_path):
+    names = ("07", "08", "9", "1e5")
+    write_scheme(tmp_path / "points.yaml", Scheme("010", names, ((0, 1),), {"nose": (1,)}))
+    assert read_scheme(tmp_path / "points.yaml") == Scheme("010", names, ((0, 1),), {"nose": (1,)})
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -22,9 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from cskt.config import parse_yaml
+from cskt.config import dump_yaml, parse_yaml
 from cskt.data.reading import check_printable, read_text
 from cskt.errors import ConfigError, DataError
 from cskt.files import write_text
@@ -228,7 +227,7 @@ def write_scheme(path: str | Path, scheme: Scheme) -> None:
         "flip_pairs": [[names[a], names[b]] for a, b in scheme.flip_pairs],
         "same_as": {place: own[0] if len(own) == 1 else own for place, own in same.items()},
     }
-    write_text(path, yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=110))
+    write_text(path, dump_yaml(content, default_flow_style=None, width=110))
 
 
 def _names(path: Path, key: str, values: Any) -> tuple[str, ...]:
