@@ -20,8 +20,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from cskt import config, files, locks, torchrun
 from cskt.errors import DataError
 from cskt.files import read_table
@@ -145,7 +143,7 @@ def start(run_dir: str | Path, cfg: Any, inputs: dict[str, str] | None = None) -
     earlier: list[dict[str, Any]] = []
 
     if (run_dir / "config.yaml").exists():
-        changes = config_changes(_recorded(run_dir / "config.yaml"), yaml.safe_load(config_text))
+        changes = config_changes(_recorded(run_dir / "config.yaml"), config.parse_yaml(config_text, run_dir))
         if changes and (run_dir / "summary.json").exists():
             raise RunError(
                 f"{run_dir} holds a finished run with another config ({'; '.join(changes)}): "
@@ -299,7 +297,7 @@ def setting_folder(run_dir: str | Path) -> Path:
 def read_summary(path: Path) -> dict[str, Any]:
     """Read the summary of a run; empty, which is said, where it is damaged: then the run counts as not done."""
     content = read_record(path) or {}
-    if isinstance(content.get("run"), str) and type(content.get("seed", 0)) is int:
+    if isinstance(content.get("run"), str) and type(content.get("seed")) is int:
         return content
     say(f"{path}: damaged, so its run counts as not done: delete this file and do the run again")
     return {}
@@ -309,8 +307,9 @@ def read_record(path: Path) -> dict[str, Any] | None:
     """Read a JSON or YAML file that a run wrote; None where it is missing, or damaged, as by a copy that broke off."""
     try:
         text = path.read_text(encoding="utf-8")
-        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (FileNotFoundError, ValueError, RecursionError, yaml.YAMLError):
+        content = json.loads(text) if path.suffix == ".json" else config.parse_yaml(text, path)
+        json.dumps(content, ensure_ascii=False).encode()  # half a character (\ud800) cannot be told or written
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
 
@@ -321,6 +320,13 @@ def _finished(folder: Path) -> dict[Path, dict[str, Any]]:
     found = {path.parent: summary for path in paths if (summary := read_summary(path))}
     if not found:
         raise RunError(f"no finished run under {folder}: `make reproduce SETTING={folder.name}` makes them")
+    places: dict[tuple[str, int], Path] = {}
+    for place, summary in found.items():
+        run = summary["run"], summary["seed"]
+        if run in places:
+            # a copy that was kept: means over seeds would count both
+            raise RunError(f"{places[run]} and {place} both hold run {run[0]}, seed {run[1]}: move one out of {folder}")
+        places[run] = place
     return found
 
 
@@ -397,9 +403,10 @@ def _recorded_inputs(run_dir: Path) -> dict[str, str] | None:
 def _recorded(path: Path) -> dict[str, Any]:
     """What a former run in the folder wrote down."""
     content = read_record(path)
-    if content is None:
-        raise RunError(f"{path}: missing or damaged: delete {path.parent}, or give another run_dir")
-    return content
+    earlier = None if content is None else content.get("earlier", [])
+    if isinstance(earlier, list) and all(isinstance(part, dict) for part in earlier):
+        return content
+    raise RunError(f"{path}: missing or damaged: delete {path.parent}, or give another run_dir")
 
 
 def _set_aside(run_dir: Path) -> None:

@@ -66,7 +66,7 @@ def execute(folder, notebook, question, cells=(), name="executed.ipynb", summary
     note = {"commit": "0123456789abcdef", "dirty": False, "device": "cpu", "started": "2026-11-21T10:00:00+00:00"}
     (folder / "provenance.json").write_text(json.dumps(note))
     if summary is not None:
-        identity = {"run": run, "seconds": seconds, "commit": note["commit"], "dirty": False}
+        identity = {"run": run, "seed": 0, "seconds": seconds, "commit": note["commit"], "dirty": False}
         (folder / "summary.json").write_text(json.dumps(identity | summary))
     return folder
 

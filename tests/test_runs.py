@@ -1,6 +1,7 @@
 """The run folder: what is written, when a run goes on, when it starts anew, when it is refused."""
 
 import json
+import shutil
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -144,7 +145,8 @@ def test_collecting_gives_one_row_per_finished_run(tmp_path, load):
     np.testing.assert_array_equal(table["species.cat"], [np.nan, 0.25, 0.25])
 
 
-DAMAGED = [b'{"run": "few_sh', b"", b"\xff", b"{}", b"null", b'{"run": "few_shot", "seed": "x"}']
+DAMAGED = [b'{"run": "few_sh', b"", b"\xff", b"{}", b"null", b'{"run": "few_shot", "seed": "x"}',
+           b'{"run": "few_shot"}', b'{"run": "few_shot", "seed": 0, "note": "\\ud800"}']  # fmt: skip
 
 
 @pytest.mark.parametrize("content", DAMAGED)
@@ -167,8 +169,10 @@ def test_a_damaged_summary_makes_a_run_that_is_not_done_and_is_named(tmp_path, l
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("config.yaml", "SETTING: [a"), ("config.yaml", ""), ("config.yaml", "- 1"),
-     ("provenance.json", "{"), ("provenance.json", "[]"), ("provenance.json", None)],
+    [("config.yaml", "SETTING: [a"), ("config.yaml", ""), ("config.yaml", "- 1"), ("config.yaml", "A: &a\n  B: *a\n"),
+     ("provenance.json", "{"), ("provenance.json", "[]"), ("provenance.json", None),
+     ("provenance.json", '{"inputs": {}, "earlier": 5}'), ("provenance.json", '{"inputs": {}, "earlier": {"a": 1}}'),
+     ("provenance.json", '{"inputs": {}, "earlier": null}'), ("provenance.json", '{"inputs": {}, "earlier": ["a"]}')],
 )  # fmt: skip
 def test_a_run_folder_whose_records_are_damaged_is_refused_in_one_line(tmp_path, load, name, content):
     runs.start(tmp_path / "run", load())
@@ -177,6 +181,14 @@ def test_a_run_folder_whose_records_are_damaged_is_refused_in_one_line(tmp_path,
         (tmp_path / "run" / name).write_text(content)
     with pytest.raises(runs.RunError, match=rf"^{tmp_path}/run/{name}: missing or damaged: delete {tmp_path}/run, or"):
         runs.start(tmp_path / "run", load())
+
+
+def test_a_run_that_is_there_twice_is_not_counted_twice(tmp_path, load):
+    setting = tmp_path / "outputs" / "tiny"
+    runs.start(setting / "few_shot" / "seed0", load()).finish({"nme": 0.5})
+    shutil.copytree(setting / "few_shot" / "seed0", setting / "few_shot_before" / "seed0")
+    with pytest.raises(runs.RunError, match=f"both hold run few_shot, seed 0: move one out of {setting}$"):
+        runs.collect("tiny", tmp_path / "outputs")
 
 
 def test_collecting_nothing_says_how_to_make_it(tmp_path):
