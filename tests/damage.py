@@ -284,7 +284,8 @@ PICTURES = [
     Damage("pictures", "cat_1.png", "pixels missing", claims(64, 64), "excluded", "truncated"),
     Damage("pictures", "cat_1.png", "no width", claims(0, 10), "excluded", _BAD),
     *(Damage("pictures", "cat_1.png", f"bytes changed {k}", flipped("PNG", k), "excluded", _BAD) for k in range(4)),
-    Damage("animalweb", "images/cat_1.png", "1 x 1", lambda _: _one_pixel(), "excluded", "box outside|larg"),
+    Damage("animalweb", "images/cat_1.png", "1 x 1", lambda _: _one_pixel(), "excluded", "picture is a single pixel"),
+    Damage("pictures", "cat_1.png", "1 x 1", lambda _: _one_pixel(), "excluded", "the picture is a single pixel"),
     Damage("animalweb", "images/cat_1.png", "zero bytes", to(b""), "excluded", "not a readable image: no known format"),
     Damage("animalweb", "images/cat_1.png", "missing", None, "excluded", "image file is missing"),
 ]  # fmt: skip

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 import torch
 from builders import SIZE, unlabeled_faces, use_tiny_network, weights, write_faces
+from PIL import Image
 
 from cskt import adapt, config, sheets
 from cskt.__main__ import main
@@ -255,6 +256,16 @@ def test_two_calls_in_one_folder_do_not_meet(tiny, home, tmp_path):
                 call()
         other.kill()
     prepare(home, tmp_path / "out")
+
+
+def test_what_is_left_out_is_told_with_the_reason(tiny, home, tmp_path):
+    shutil.copytree(home / "pictures", tmp_path / "pictures")
+    for name in ("cat_0.png", "dot.png"):
+        Image.new("RGB", (1, 1)).save(tmp_path / "pictures" / name)
+    notes = prepare(home, tmp_path / "out", OWN__IMAGES=str(tmp_path / "pictures"), OWN__BOXES="").notes
+    assert "1 labels left out: 'cat_0.png: the picture is a single pixel'" in notes
+    told = [f"'{name}: the picture is a single pixel'" for name in ("cat_0.png", "dot.png")]
+    assert f"2 pictures left out: {', '.join(told)}" in notes
 
 
 def test_what_was_drawn_into_a_folder_among_the_pictures_is_no_picture_of_theirs(tiny, home, tmp_path):

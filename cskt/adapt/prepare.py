@@ -269,9 +269,9 @@ def _notes(labels: Labels, unlabeled: Annotations | None, human: LandmarkNet | N
     faces, notes = labels.faces, list(labels.notes)
     left_out = faces.problems["action"] == "excluded"
     if left_out.any():
-        notes.append(f"{left_out.sum()} labels left out: {some(faces.problems.loc[left_out, 'image'].tolist())}")
+        notes.append(f"{left_out.sum()} labels left out: {_told(faces.problems[left_out])}")
     if unlabeled is not None and len(unlabeled.problems):
-        notes.append(f"{len(unlabeled.problems)} pictures left out: {some(unlabeled.problems['image'].tolist())}")
+        notes.append(f"{len(unlabeled.problems)} pictures left out: {_told(unlabeled.problems)}")
     if unlabeled is not None and not cfg.OWN.BOXES:
         width = np.sqrt(faces.boxes[:, 2] * faces.boxes[:, 3] / _areas(faces))
         notes.append("unlabeled pictures have no face boxes: each whole picture is taken as one")
@@ -289,6 +289,10 @@ def _notes(labels: Labels, unlabeled: Annotations | None, human: LandmarkNet | N
         start = cfg.MODEL.WEIGHTS or "random"
         notes.append(f"no human model: training starts from {start} weights, and mining goes by mirror images alone")
     return notes
+
+
+def _told(problems: pd.DataFrame) -> str:
+    return some([f"{row.image}: {row.problem}" for row in problems.itertuples()])
 
 
 def _areas(faces: Annotations) -> np.ndarray:

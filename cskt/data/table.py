@@ -184,6 +184,8 @@ def box_problem(box: tuple[float, ...], size: tuple[float, float] | None = None)
     """Return what makes a box x, y, w, h unusable in an image of size (width, height), None if nothing does."""
     x, y, w, h = box
     told = f"x={x:g} y={y:g} w={w:g} h={h:g}"
+    if size is not None and max(size) <= 1:
+        return "the picture is a single pixel"
     if not np.isfinite(box).all() or w <= 0 or h <= 0:
         return f"box without a size: {told}"
     if max(abs(x), abs(y)) > FARTHEST:
