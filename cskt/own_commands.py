@@ -103,11 +103,15 @@ def adapt(args: argparse.Namespace) -> int:
 
     from cskt import adapt as own
     from cskt import config, files
+    from cskt.errors import ConfigError
 
     results = ("checkpoint.pt", "scores.csv", "next_to_label.csv", "data/labeled.json", "data/scheme.yaml")
     read = [args.labeled, args.boxes, args.scheme, args.list, args.frames, args.human]
     files.refuse_overwriting([Path(args.out) / name for name in results], read)
-    adaptation = own.prepare(args.config, config.parse_overrides(args.set) | _overrides(args), args.out)
+    given, options = config.parse_overrides(args.set), _overrides(args)
+    if twice := sorted(given.keys() & options.keys()):
+        raise ConfigError(f"{', '.join(twice)}: given by --set and by the option that is for it: give it once")
+    adaptation = own.prepare(args.config, given | options, args.out)
     print("\n".join(map(one_line, adaptation.labels.describe(adaptation.notes))))
     until = "mining" if args.until_mining else "method"
     workers = args.workers or own.workers_for(adaptation.cfg)

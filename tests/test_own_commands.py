@@ -167,3 +167,9 @@ def test_a_sample_is_drawn_with_labels_that_agree_in_both_formats(tmp_path, caps
     assert np.isfinite(test.landmarks).all()
     assert main(f"data sample --out {own}".split()) == 2
     assert "holds something already" in capsys.readouterr().err
+
+
+def test_what_an_option_and_set_both_give_is_refused(capsys):
+    assert main(["adapt", "--labeled", "labels.csv", "--folds", "3", "--set", "OWN.FOLDS=5", "--out", "out"]) == 2
+    told = "cskt adapt: error: OWN.FOLDS: given by --set and by the option that is for it: give it once\n"
+    assert capsys.readouterr().err == told
