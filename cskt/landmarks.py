@@ -1,6 +1,7 @@
 """Landmark schemes: names, mirror pairs, and which landmarks of two schemes are the same place of a face."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -48,6 +49,17 @@ class Scheme:
         for a, b in self.flip_pairs:
             permutation[a], permutation[b] = b, a
         return tuple(permutation)
+
+    def unlike(self, names: Iterable[str]) -> str:
+        """Say what a list of names lacks and has besides; "" where it is the scheme's, in any order.
+
+        Example:
+            >>> Scheme("two", ("nose", "chin")).unlike(["chin", "tail"])
+            'lacks nose; has tail besides'
+        """
+        there, own = Counter(names), Counter(self.landmarks)
+        lacking, others = ", ".join((own - there).elements()), ", ".join((there - own).elements())
+        return "; ".join([f"lacks {lacking}"] * bool(lacking) + [f"has {others} besides"] * bool(others))
 
     def as_plain(self) -> dict[str, Any]:
         """The scheme as lists and texts, fit for a file; `Scheme.from_plain` reads it back."""

@@ -303,10 +303,10 @@ def _scheme(file: Path, categories: list[dict], labels: bool) -> Scheme:
 def _order(file: Path, category: dict, scheme: Scheme) -> list[int]:
     """Return which of the category's keypoints each landmark of the scheme is."""
     names = _names(file, category) or scheme.landmarks
-    if sorted(names) != sorted(scheme.landmarks):
+    if told := scheme.unlike(names):
         raise DataError(
-            f"{file}: category {category['id']!r}: expected the keypoints of scheme {scheme.name}, "
-            f"{', '.join(scheme.landmarks)}; found {', '.join(names)}"
+            f"{file}: category {category['id']!r}: its list of keypoints {told}; expected those of the scheme "
+            f"{scheme.name} and no others (where a face has none, 0, 0, 0)"
         )
     return [names.index(landmark) for landmark in scheme.landmarks]
 

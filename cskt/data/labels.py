@@ -275,10 +275,9 @@ def _order(source: LabelFile, scheme: Scheme | None) -> tuple[tuple[str, ...], l
     """The landmarks in the scheme's order, and which column of the file each one is."""
     if scheme is None:
         return source.landmarks, list(range(len(source.landmarks)))
-    if sorted(source.landmarks) != sorted(scheme.landmarks):
+    if told := scheme.unlike(source.landmarks):
         raise DataError(
-            f"{source.path}: expected the landmarks of scheme {scheme.name}, {', '.join(scheme.landmarks)}; "
-            f"found {', '.join(source.landmarks)}"
+            f"{source.path}: its list of landmarks {told}; expected those of the scheme {scheme.name} and no others"
         )
     return scheme.landmarks, [source.landmarks.index(name) for name in scheme.landmarks]
 
