@@ -138,10 +138,7 @@ class Setting:
 
     def _animals(self, files: list[str], split: str, labels: bool = True) -> Annotations:
         d = self.cfg.DATA
-        drawn = d.ZOO_IMAGES or d.BODY_IMAGES
-        root = _existing(
-            config.resolve(d.ROOT), "DATA.ROOT", f"make reproduce SETTING={self.cfg.SETTING}" * bool(drawn)
-        )
+        root = self._existing(d.ROOT, "DATA.ROOT")
         how = {"scheme": self.scheme, "split": split, "labels": labels}
         if d.FORMAT == "coco":
             parts = [read_coco(root / f, root / d.IMAGES, **how) for f in files]
@@ -156,7 +153,7 @@ class Setting:
     def _unlabeled(self) -> Annotations:
         d = self.cfg.DATA
         if d.UNLABELED_ROOT:
-            root = _existing(config.resolve(d.UNLABELED_ROOT), "DATA.UNLABELED_ROOT")
+            root = self._existing(d.UNLABELED_ROOT, "DATA.UNLABELED_ROOT")
             how = {"scheme": self.scheme, "split": "unlabeled", "labels": False}
             faces = concatenate([read_animalweb(root, f, **how) for f in d.UNLABELED])
         else:
@@ -183,12 +180,22 @@ class Setting:
         pts = named_scheme(h.PTS, "HUMAN.PTS", config.PROJECT)
         parts = [
             read_animalweb(
-                _existing(config.resolve(root), "HUMAN.ROOTS"), h.TRAIN if split == "train" else h.TEST,
+                self._existing(root, "HUMAN.ROOTS"), h.TRAIN if split == "train" else h.TEST,
                 images=h.IMAGES, boxes=h.BOXES, scheme=pts, split=split, species="human",
             )
             for root in roots
         ]  # fmt: skip
         return concatenate(parts).convert(self.human_scheme)
+
+    def _existing(self, root: str, key: str) -> Path:
+        d, folder = self.cfg.DATA, config.resolve(root)
+        if not folder.is_dir():
+            drawn = (d.ZOO_IMAGES or d.BODY_IMAGES) and folder == config.resolve(d.ROOT)
+            made = f"it is drawn by `make reproduce SETTING={self.cfg.SETTING}`"
+            raise DataError(
+                f"{key}: there is no folder {folder}; {made if drawn else f'set {key} to where the data set is'}"
+            )
+        return folder
 
     def labeled_set(self, role: str) -> LabeledSet:
         """Crops with landmarks of a role; see `annotations`."""
@@ -374,10 +381,3 @@ def _of_species(faces: Annotations, species: list[str], key: str) -> Annotations
         )
     others = faces.table["image"][~faces.table["species"].isin(species)]
     return faces.without(others, f"of a species that {key} does not name")
-
-
-def _existing(folder: Path, key: str, drawn_by: str = "") -> Path:
-    if not folder.is_dir():
-        what = f"it is drawn by `{drawn_by}`" if drawn_by else f"set {key} to where the data set is"
-        raise DataError(f"{key}: there is no folder {folder}; {what}")
-    return folder

@@ -187,7 +187,7 @@ def test_the_macaque_stand_in_has_labels_of_one_species_and_another_primate_unla
         return Annotations(table, scheme, pd.DataFrame(columns=["image", "file", "line", "problem", "action"]))
 
     monkeypatch.setattr(settings, "read_animalweb", faces)
-    monkeypatch.setattr(settings, "_existing", lambda folder, *_: folder)
+    monkeypatch.setattr(Setting, "_existing", lambda _, root, key: Path(root))
     setting = Setting(config.load("params/zoo_macaque.yaml"))
     counts = {}
     for role in ("labeled", "train", "val", "test", "unlabeled"):
@@ -396,3 +396,8 @@ def test_a_data_set_that_is_not_there_is_named_with_what_to_do(setting, tmp_path
         setting(**nowhere).annotations("test")
     with pytest.raises(DataError, match=r"nowhere; it is drawn by `make reproduce SETTING=zoo`"):
         setting(**nowhere, DATA__ZOO_IMAGES=100, SETTING="zoo").annotations("test")
+    faces = {"HUMAN__ROOTS": [str(tmp_path / "nowhere")]}
+    with pytest.raises(DataError, match=r"HUMAN\.ROOTS: .*nowhere; it is drawn by `make reproduce SETTING=zoo`"):
+        setting(**nowhere, **faces, DATA__ZOO_IMAGES=100, SETTING="zoo").annotations("human_train")
+    with pytest.raises(DataError, match=r"HUMAN\.ROOTS: .*nowhere; set HUMAN\.ROOTS to where"):
+        setting(**faces).annotations("human_train")
