@@ -50,6 +50,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def mining(args: argparse.Namespace) -> None:
     """Print how many images are hard negatives, positives and semi-hard."""
+    from cskt import files
     from cskt.data.reading import read_list
     from cskt.errors import some
     from cskt.mining import categorize, count_categories, read_disagreements
@@ -60,6 +61,8 @@ def mining(args: argparse.Namespace) -> None:
         if repeats:
             _note(f"{args.list}: repeated names are counted once: {some([name for name, _ in repeats])}")
     table = read_disagreements(args.human, args.flip, images)
+    if files.same_file(args.human, args.flip):
+        _note(f"--human and --flip are the same file, {args.human}")
     for path, name in ((args.human, "human"), (args.flip, "flip")):
         if above := int((table[f"{name}_disagreement"] > 1).sum()):
             _note(f"{path}: {above:,} of {len(table):,} values are above 1: fractions are expected, not percent")

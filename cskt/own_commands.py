@@ -268,7 +268,7 @@ def whole(least: int) -> Callable[[str], int]:
 def number(text: str) -> float:
     """Read an argument that is a number of 0 or more."""
     try:
-        value = float(text)
+        value = math.nan if "_" in text else float(text)  # Python alone takes "1_0" as ten
     except ValueError:
         value = math.nan
     if not (math.isfinite(value) and value >= 0):

@@ -347,6 +347,7 @@ BOXES = [
         ("UTF-16 without mark", lambda c: c.decode().encode("utf-16-le"), "error", "line 1: expected a column name"),
         ("Latin-1", lambda c: c + "kätzchen.png,1,1,9,9\n".encode("latin-1"), "error", "line 4: not UTF-8"),
         ("semicolons", lambda c: c.replace(b",", b";"), "error", "line 1: its fields are parted by semicolons"),
+        ("tabs", lambda c: c.replace(b",", b"\t"), "error", "line 1: its fields are parted by tabs, expected commas"),
         ("no header", swap("img,x,y,w,h\n", ""), "error", "line 1: expected columns"),
         ("column missing", swap("img,x,y,w,h", "img,x,y,w,k"), "error", "line 1: expected columns"),
         ("column twice", swap("img,x,y,w,h", "img,x,y,w,w"), "error", "line 1: expected columns"),

@@ -59,6 +59,14 @@ def test_mining_by_percent_is_noted(files, capsys):
     ]
 
 
+def test_mining_of_one_file_for_both_is_noted_and_a_threshold_of_digits_apart_refused(files, capsys):
+    assert main(["mining", "--human", "flip.csv", "--flip", "./flip.csv", "--t-pos", "0.05", "--t-neg", "0.2"]) == 0
+    assert capsys.readouterr().err == "note: --human and --flip are the same file, flip.csv\n"
+    with pytest.raises(SystemExit):
+        main([*MINING.split(), "--t-pos", "1_0"])
+    assert "expected a number of 0 or more, found '1_0'" in capsys.readouterr().err
+
+
 def test_mean_shape_prints_both_errors_and_what_was_left_out(files, capsys):
     assert main(MEAN_SHAPE.split()) == 0
     out, err = capsys.readouterr()

@@ -16,7 +16,7 @@ from cskt.data.labelfile import Face, LabelFile, number, point
 from cskt.data.pictures import is_turned, measure
 from cskt.data.places import Places
 from cskt.data.pts import pts_faces
-from cskt.data.reading import read_csv, read_list, read_text, refuse_semicolons
+from cskt.data.reading import read_csv, read_list, read_text, refuse_separators
 from cskt.data.schemes import scheme_of
 from cskt.data.sleap import is_sleap, read_sleap_csv
 from cskt.data.table import Annotations, ProblemLog, annotations, box_problem
@@ -212,7 +212,7 @@ def read_file(path: str | Path, scheme: Scheme | None = None) -> LabelFile:
         return read_sleap_csv(path)
     if "," in first and {"image", "img"} & {name.strip() for name in first.split(",")}:
         return _read_own_csv(path)
-    refuse_semicolons(path, first)
+    refuse_separators(path, first)
     raise DataError(f"{path}, line 1: not a known label format; found {first[:60]!r}, expected {FORMATS}")
 
 

@@ -109,7 +109,7 @@ def read_csv(path: str | Path, required: tuple[str, ...]) -> Table:
     rows, lines = [], []
     try:
         header = [name.strip() for name in next(reader, [])]
-        refuse_semicolons(path, ",".join(header))
+        refuse_separators(path, ",".join(header))
         names = _column_names(path, header, required)
         for row in reader:
             if len(row) != len(header):
@@ -127,10 +127,11 @@ def read_csv(path: str | Path, required: tuple[str, ...]) -> Table:
     return Table(Path(path), lines, dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
 
 
-def refuse_semicolons(path: str | Path, header: str) -> None:
-    """Raise for the first line of a table as spreadsheets of some countries write it, with semicolons for commas."""
-    if header.count(";") > header.count(","):
-        raise DataError(f"{path}, line 1: its fields are parted by semicolons, expected commas: save it as such a CSV")
+def refuse_separators(path: str | Path, header: str) -> None:
+    """Raise for the first line of a table with semicolons (spreadsheets of some countries) or tabs for commas."""
+    for sign, name in ((";", "semicolons"), ("\t", "tabs")):
+        if header.count(sign) > header.count(","):
+            raise DataError(f"{path}, line 1: its fields are parted by {name}, expected commas: save it as such a CSV")
 
 
 def _column_names(path: str | Path, header: list[str], required: tuple[str, ...]) -> list[str]:
