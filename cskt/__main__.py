@@ -211,7 +211,7 @@ def predict(args: argparse.Namespace) -> int:
     if args.boxes is None:
         _note("no --boxes: each whole picture is taken as the face box, which suits pictures cropped to a face")
     elif strange := boxes_of_no_picture(args.boxes, Pictures(args.images, args.deep)):
-        _note(f"{args.boxes}: {len(strange):,} boxes are of pictures that are not in {args.images}: {some(strange)}")
+        _note(f"{args.boxes}: {len(strange):,} boxes are of no picture: {some(strange)}")
     with tempfile.TemporaryDirectory() as cache:
         # as runs and `evaluate` crop; turned views see what is beside the plain crop
         context = 1.0 if args.quick else config.DEFAULTS["INPUT"]["CONTEXT"]

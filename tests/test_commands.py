@@ -229,7 +229,46 @@ def test_predict_tells_of_boxes_of_no_picture(tmp_path, checkpoint, pictures, ca
     given = {"--checkpoint": checkpoint, "--images": pictures, "--boxes": tmp_path / "boxes.csv",
              "--out": tmp_path / "p.csv"}  # fmt: skip
     assert main(["predict", *(str(part) for pair in given.items() for part in pair)]) == 0
-    assert f"boxes.csv: 1 boxes are of pictures that are not in {pictures}: 'gone.png'" in capsys.readouterr().err
+    assert f"boxes.csv: 1 boxes are of no picture: 'gone.png: no such picture in {pictures}'" in capsys.readouterr().err
+    # a name that two pictures have means neither
+    for place in ("a", "b"):
+        (pictures / place).mkdir()
+        Image.open(pictures / "cat_0.png").save(pictures / place / "cat_9.png")
+    table.assign(img=[*names, "other/cat_9.png"]).to_csv(tmp_path / "boxes.csv", index=False)
+    assert main(["predict", "--deep", *(str(part) for pair in given.items() for part in pair)]) == 1
+    told = "'other/cat_9.png: 2 pictures have this name: a/cat_9.png, b/cat_9.png'"
+    assert f"boxes.csv: 1 boxes are of no picture: {told}" in capsys.readouterr().err
+
+
+def test_an_accent_may_stand_apart_from_its_letter(tmp_path, checkpoint, pictures, capsys):
+    """As in names that come from macOS; the two cannot be told apart by looking."""
+    apart, together = "ka\u0308tzchen.png", "k\u00e4tzchen.png"
+    (pictures / "cat_0.png").rename(pictures / apart)
+    (tmp_path / "boxes.csv").write_text(f"img,x,y,w,h\n{together},10,0,60,50\ncat_1,10,0,60,50\ncat_2,10,0,60,50\n")
+    assert draw(checkpoint, pictures, tmp_path, "--boxes", tmp_path / "boxes.csv") == 0
+    assert apart in pd.read_csv(tmp_path / "out.csv")["image"].tolist()
+
+
+def test_a_name_that_would_break_a_row_of_the_table_is_left_out(tmp_path, checkpoint, pictures, capsys):
+    (pictures / "cat_0.png").rename(pictures / "cat\r0.png")
+    assert draw(checkpoint, pictures, tmp_path) == 1
+    assert (
+        "note: cat\\r0.png: its file name is not UTF-8, or has control characters: rename it" in capsys.readouterr().err
+    )
+    assert pd.read_csv(tmp_path / "out.csv")["image"].tolist() == ["cat_1.png", "cat_2.png"]
+
+
+def test_boxes_that_look_like_corners_are_told(tmp_path, checkpoint, pictures, setting, capsys):
+    faces = json.loads(setting[1].read_text())
+    for face in faces["annotations"]:
+        x, y, w, h = face["bbox"]
+        face["bbox"] = [x, y, x + w, y + h]
+    (tmp_path / "corners.json").write_text(json.dumps(faces))
+    assert evaluate_of(checkpoint, pictures, setting, tmp_path) == 0
+    assert "corners" not in capsys.readouterr().out
+    assert evaluate_of(checkpoint, pictures, (setting[0], tmp_path / "corners.json"), tmp_path) == 0
+    told = "corners.json: most boxes reach beyond their pictures, and would not as corners x1, y1, x2, y2: x, y, width"
+    assert told in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("views", [[], ["--six-views"]])

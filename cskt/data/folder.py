@@ -2,6 +2,7 @@
 
 import os
 import re
+import unicodedata
 from pathlib import Path
 
 import pandas as pd
@@ -54,8 +55,8 @@ class Pictures:
         self._by_stem: dict[str, list[str]] = {}
         self._by_number: dict[int, list[str]] = {}
         for name, path in self.paths.items():
-            self._by_file.setdefault(path.name, []).append(name)
-            self._by_stem.setdefault(path.stem, []).append(name)
+            self._by_file.setdefault(_composed(path.name), []).append(name)
+            self._by_stem.setdefault(_composed(path.stem), []).append(name)
             if digits := re.search(r"\d+$", path.stem):
                 self._by_number.setdefault(int(digits[0]), []).append(name)
 
@@ -72,7 +73,7 @@ class Pictures:
         for first in range(len(parts)):
             if "/".join(parts[first:]) in self.paths:
                 return "/".join(parts[first:]), ""
-        file = parts[-1] if parts else name
+        file = _composed(parts[-1] if parts else name)
         # Label Studio puts eight characters and a dash before the name of an uploaded picture
         for wanted in dict.fromkeys([file, re.sub(r"^[0-9a-f]{8}-", "", file)]):
             for names in (self._by_file.get(wanted, []), self._by_stem.get(wanted, [])):
@@ -89,6 +90,11 @@ class Pictures:
             return names[0], ""
         what = f"{len(names)} pictures have" if names else f"no picture in {self.folder} has"
         return None, f"{what} the number {frame} at the end of the name (or give a list of the frames' pictures)"
+
+
+def _composed(name: str) -> str:
+    """A name with each accent in its letter (NFC): macOS writes them apart, and the two look the same."""
+    return unicodedata.normalize("NFC", name)
 
 
 def read_folder(
@@ -161,5 +167,6 @@ def read_boxes(path: str | Path, pictures) -> dict[str, tuple[float, float, floa
 
 
 def boxes_of_no_picture(path: str | Path, pictures: Pictures) -> list[str]:
-    """The pictures that a file of boxes (`read_boxes`) names and that are not there."""
-    return [name for name in rows_by_name(read_csv(path, ("img|image",)), "img") if pictures.find(name)[0] is None]
+    """The names in a file of boxes (`read_boxes`) that mean no picture, each with the reason."""
+    found = {name: pictures.find(name) for name in rows_by_name(read_csv(path, ("img|image",)), "img")}
+    return [f"{name}: {why}" for name, (picture, why) in found.items() if picture is None]

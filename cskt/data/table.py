@@ -1,5 +1,6 @@
 """The one annotation table, and the report of what its reader found wrong."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ import pandas as pd
 from cskt.data.reading import check_printable
 from cskt.errors import DataError, some
 from cskt.landmarks import Scheme, combine, shared_landmarks
+from cskt.progress import say
 
 # pixels; no picture is so large, and 32-bit floats still tell half pixels there
 FARTHEST = 1e6
@@ -184,7 +186,7 @@ def box_problem(box: tuple[float, ...], size: tuple[float, float] | None = None)
     """Return what makes a box x, y, w, h unusable in an image of size (width, height), None if nothing does."""
     x, y, w, h = box
     told = f"x={x:g} y={y:g} w={w:g} h={h:g}"
-    if size is not None and max(size) <= 1:
+    if size is not None and tuple(size) == (1, 1):
         return "the picture is a single pixel"
     if not np.isfinite(box).all() or w <= 0 or h <= 0:
         return f"box without a size: {told}"
@@ -224,7 +226,8 @@ def annotations(
     """
     odd = [row for row, names in enumerate(zip(rows["image"], rows["path"], strict=True)) if not _is_text(*names)]
     for row in odd:
-        problems.exclude(rows["image"].iloc[row], rows["path"].iloc[row], "its file name is not UTF-8: rename it")
+        why = "its file name is not UTF-8, or has control characters: rename it"
+        problems.exclude(rows["image"].iloc[row], rows["path"].iloc[row], why)
     if odd:
         kept = np.setdiff1d(np.arange(len(rows)), odd)
         rows = rows.iloc[kept].reset_index(drop=True)
@@ -244,14 +247,37 @@ def annotations(
             )
         if sizes is not None:
             _report_landmarks_outside(rows, scheme, landmarks, sizes, problems)
+            if are_corners(rows[["x", "y", "w", "h"]].to_numpy(float), sizes):
+                say(
+                    f"{source}: most boxes reach beyond their pictures, and would not as corners x1, y1, x2, y2: "
+                    "x, y, width, height are expected, and errors are divided by sqrt(width height)"
+                )
         for row in np.flatnonzero(np.isnan(landmarks).any(axis=-1).all(axis=-1)):
             problems.keep(rows["image"].iloc[row], rows["path"].iloc[row] or source, "no landmark is annotated")
         rows = with_landmarks(rows, scheme, landmarks)
     return Annotations(rows, scheme, problems.table())
 
 
+def are_corners(boxes: np.ndarray, sizes: np.ndarray) -> bool:
+    """Whether boxes look like x1, y1, x2, y2: as x, y, w, h most reach beyond the picture, as corners hardly any.
+
+    Args:
+        boxes: [N, 4], in image pixels.
+        sizes: width and height of each image, [N, 2], in pixels; NaN where not known.
+
+    Example:
+        >>> sizes = np.array([[100.0, 80.0]])
+        >>> are_corners(np.array([[60.0, 40.0, 90.0, 70.0]]), sizes), are_corners(np.array([[5.0, 5, 90, 70]]), sizes)
+        (True, False)
+    """
+    beyond = (boxes[:, :2] + boxes[:, 2:] > sizes).any(axis=1)
+    inside = ((boxes[:, :2] < boxes[:, 2:]) & (boxes[:, 2:] <= sizes)).all(axis=1)
+    return bool(beyond.mean() > 0.5 and inside.mean() > 0.9)
+
+
 def _is_text(*names: str) -> bool:
-    return all(_readable(name) == name for name in names)
+    # a carriage return would end a row of a table, in which csv puts no quotes around it
+    return all(_readable(name) == name and not re.search(r"[\x00-\x1f\x7f]", name) for name in names)
 
 
 def _report_landmarks_outside(
