@@ -278,6 +278,14 @@ def test_what_was_drawn_into_a_folder_among_the_pictures_is_no_picture_of_theirs
     assert prepare(home, out, **changes).unlabeled.table["image"].tolist() == first.unlabeled.table["image"].tolist()
 
 
+def test_results_are_not_written_over_the_folder_of_the_pictures(tiny, home, tmp_path):
+    shutil.copytree(home / "pictures", tmp_path / "own" / "pictures")
+    for out in (tmp_path / "own", tmp_path / "own" / "pictures"):
+        with pytest.raises(DataError, match=rf"^{out}: the pictures are in there \({tmp_path}/own/pictures\): give"):
+            prepare(home, out, OWN__IMAGES=str(tmp_path / "own" / "pictures"), OWN__FEW_SHOT_ONLY=True)
+    assert {path.name for path in (tmp_path / "own").iterdir()} == {"pictures"}
+
+
 @pytest.mark.parametrize(
     "content", ["", '{"labels": "a', "[]", "{}", "[" * 100_000], ids=["empty", "half", "list", "no key", "deep"]
 )

@@ -77,6 +77,10 @@ def prepare(params: str | Path, overrides: Mapping[str, Any], out: str | Path) -
     scheme = read_scheme(own.SCHEME) if own.SCHEME else None
     labels = read_labels(own.LABELS, own.IMAGES or None, boxes=own.BOXES or None, box=own.BOX, scheme=scheme,
                          species=own.SPECIES, keep=own.LIST or None, frames=own.FRAMES or None)  # fmt: skip
+    if labels.pictures.folder.resolve().is_relative_to(out):
+        raise DataError(
+            f"{out}: the pictures are in there ({labels.pictures.folder}): give another --out, below it say"
+        )
     unlabeled = _unlabeled(labels, cfg, out)
     labels, unlabeled, folder = _one_folder(labels, unlabeled)
     overrides = {**overrides, **_derived(out, cfg, human, folder)}
