@@ -297,7 +297,8 @@ def setting_folder(run_dir: str | Path) -> Path:
 def read_summary(path: Path) -> dict[str, Any]:
     """Read the summary of a run; empty, which is said, where it is damaged: then the run counts as not done."""
     content = read_record(path) or {}
-    if isinstance(content.get("run"), str) and type(content.get("seed")) is int:
+    named = isinstance(content.get("run"), str) and isinstance(content.get("commit") or "", str)
+    if named and type(content.get("seed")) is int:
         return content
     say(f"{path}: damaged, so its run counts as not done: delete this file and do the run again")
     return {}

@@ -191,12 +191,15 @@ def test_a_damaged_table_of_results_is_named(tmp_path, content):
         pages.write_pages(tmp_path / "zoo")
 
 
-def test_damaged_records_show_no_time_and_no_day(tmp_path):
+@pytest.mark.parametrize(
+    "odd", [{"started": 3}, {"commit": 5}, {"commit": ["c"]}, {"device": ["cpu"]}, {"device": None}]
+)
+def test_damaged_records_show_no_time_and_no_day(tmp_path, odd):
     run = execute(tmp_path / "zoo" / "a", "01_data", "What?", summary={}, seconds="x")
-    note = json.loads((run / "provenance.json").read_text()) if (run / "provenance.json").exists() else {}
-    (run / "provenance.json").write_text(json.dumps({**note, "commit": "c", "dirty": 0, "device": "cpu", "started": 3}))
+    (run / "provenance.json").write_text(json.dumps(json.loads((run / "provenance.json").read_text()) | odd))
     pages.write_pages(tmp_path / "zoo")
-    assert pages.facts(pages.collect(tmp_path / "zoo"))["hours"] == 0
+    facts = pages.facts(pages.collect(tmp_path / "zoo"))
+    assert (facts["hours"], facts["days"], facts["commits"], facts["devices"]) == (0, [], [], [])
 
 
 def test_nothing_to_show_is_told(tmp_path):

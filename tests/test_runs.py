@@ -146,7 +146,8 @@ def test_collecting_gives_one_row_per_finished_run(tmp_path, load):
 
 
 DAMAGED = [b'{"run": "few_sh', b"", b"\xff", b"{}", b"null", b'{"run": "few_shot", "seed": "x"}',
-           b'{"run": "few_shot"}', b'{"run": "few_shot", "seed": 0, "note": "\\ud800"}']  # fmt: skip
+           b'{"run": "few_shot"}', b'{"run": "few_shot", "seed": 0, "note": "\\ud800"}',
+           b'{"run": "few_shot", "seed": 0, "commit": 7}']  # fmt: skip
 
 
 @pytest.mark.parametrize("content", DAMAGED)

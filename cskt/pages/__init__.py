@@ -198,9 +198,11 @@ def facts(pages: Iterable[Page]) -> dict[str, Any]:
     pages = list(pages)
     written = [page.folder / "provenance.json" for page in pages]
     notes = [runs.read_record(path) or {} for path in written]
-    notes = [note for note in notes if {"commit", "dirty", "started", "device"} <= note.keys()]
-    notes = [note for note in notes if isinstance(note["started"], str)]
-    commits = {note["commit"][:10] + (" with changes" if note["dirty"] else "") for note in notes if note["commit"]}
+    texts = [[note.get("commit") or "", note.get("started"), note.get("device")] for note in notes]
+    notes = [note for note, own in zip(notes, texts, strict=True) if all(isinstance(text, str) for text in own)]
+    commits = {
+        note["commit"][:10] + (" with changes" if note.get("dirty") else "") for note in notes if note.get("commit")
+    }
     days = sorted(note["started"][:10] for note in notes)
     return {
         "states": {state: sum(page.state == state for page in pages) for state in _STATES.values()},
