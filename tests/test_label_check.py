@@ -107,6 +107,14 @@ def test_two_faces_in_one_picture_are_no_duplicate(faces):
     assert found(replace(faces, table=table)) == []
 
 
+def test_a_landmark_at_the_first_pixel_is_told_as_perhaps_missing(faces):
+    def change(points):
+        points[4] = 0
+
+    told = ("cat_2.png", "nose", "at 0, 0")
+    assert told in found(changed(faces, 2, change))
+
+
 def test_a_small_face_is_told(faces):
     table = faces.table.copy()
     table.loc[3, ["w", "h"]] = 23.0

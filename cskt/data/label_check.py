@@ -31,6 +31,8 @@ def suspicious(faces: Annotations) -> pd.DataFrame:
     names, landmarks, boxes = faces.table["image"].tolist(), faces.landmarks, faces.boxes
     found: list[tuple[int, str, str, str]] = []
     sizes = np.array([picture_size(path) or (np.nan, np.nan) for path in faces.table["path"]], dtype=float)
+    for row, k in np.argwhere((landmarks == 0).all(axis=-1)):
+        found.append((row, faces.scheme.landmarks[k], "at 0, 0", "is it missing? Then leave it empty"))
     # pixels are centered at integers, so a picture ends half a pixel beyond its last center
     outside = ((landmarks < -0.5) | (landmarks > sizes[:, None] - 0.5)).any(axis=-1)
     low, high = boxes[:, None, :2] - 0.5, boxes[:, None, :2] + boxes[:, None, 2:] + 0.5
