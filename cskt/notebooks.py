@@ -32,7 +32,7 @@ class NotebookError(RuntimeError):
 def execute(
     notebook: str | Path, run_dir: str | Path, config: str | Path, overrides: dict[str, Any] | None = None
 ) -> Path:
-    """Execute a notebook into a run folder; to be called once per process, from the project's root.
+    """Execute a notebook into a run folder; to be called once per process.
 
     While it runs the notebook stands in `running.ipynb`; after that in `executed.ipynb`, or in `failed.ipynb` with the
     traceback. What its cells print goes to `log.txt` and, each line with the run's name before it, to the terminal.
@@ -56,6 +56,8 @@ def execute(
         SystemExit: with status 143 after SIGTERM, 130 after Ctrl-C.
     """
     notebook, run_dir, overrides = Path(notebook), Path(run_dir), overrides or {}
+    if Path.cwd() != configuration.PROJECT:
+        run_dir = run_dir.absolute()  # what a notebook gets as a relative one is the project's (`runs.start`)
     check_parameters(notebook)
     configuration.load(config, overrides)  # a mistake in the config is told now, not after the kernel has started
 

@@ -58,6 +58,16 @@ def test_a_notebook_gets_its_parameters_and_becomes_a_finished_run(make_notebook
 
 
 @pytest.mark.slow
+def test_a_relative_run_folder_is_that_of_the_working_directory(make_notebook, params, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    notebook = make_notebook("from cskt import config as c, runs", "runs.start(run_dir, c.load(config)).finish({})")
+    notebooks.execute(notebook.name, "own/run", params.name)
+    assert files_in(tmp_path / "own" / "run") == {
+        "config.yaml", "provenance.json", "summary.json", "executed.ipynb", "log.txt"
+    }  # fmt: skip
+
+
+@pytest.mark.slow
 def test_a_failing_notebook_is_kept_and_the_run_is_not_done(make_notebook, params, tmp_path):
     notebook = make_notebook("raise ValueError('a box of zero size')", FINISH)
     with pytest.raises(notebooks.NotebookError, match=r"ValueError: a box of zero size \(see .*failed\.ipynb"):
