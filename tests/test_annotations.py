@@ -351,6 +351,15 @@ def test_coco_without_labels_does_not_look_at_keypoints(read):
     assert not faces.has_landmarks
 
 
+@pytest.mark.parametrize("labels", [True, False])
+def test_coco_faces_that_are_annotated_twice_count_once(read, labels):
+    content = coco()
+    content["annotations"].append(content["annotations"][0] | {"id": 14})
+    faces = read(content, labels=labels)
+    assert faces.table["image"].tolist() == ["two.jpg#11", "two.jpg#12", "one.jpg"]
+    assert problems(faces)[0] == ("two.jpg#14", "box and landmarks are those of annotations[0], used once", "excluded")
+
+
 def test_coco_exclusions_are_reported(read, tmp_path):
     content = coco()
     content["images"].append({"id": 3, "file_name": "gone.jpg"})

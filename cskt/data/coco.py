@@ -34,8 +34,8 @@ def read_coco(
     """Read COCO keypoints; the category is the species, and its supercategory the family if it ends in "idae".
 
     A row is named by its image's file name, or "file name#annotation id" where the image has several annotations.
-    What has no box or no keypoints, is marked as a crowd, or lies in a picture of another width or height than the
-    file says (smaller, or turned), is excluded and reported.
+    What has no box or no keypoints, is marked as a crowd, repeats an annotation of its image, or lies in a picture of
+    another width or height than the file says (smaller, or turned), is excluded and reported.
 
     Args:
         annotations_json: file with images, annotations and categories.
@@ -73,7 +73,7 @@ def read_coco(
         problems.exclude(name, list_file, "listed more than once, used once", line)
 
     faces = Counter(entry_id(entry.get("image_id")) for entry in content["annotations"])
-    seen, rows, landmarks, sizes = set(), [], [], []
+    seen, first, rows, landmarks, sizes = set(), {}, [], [], []
     for index, entry in enumerate(content["annotations"]):
         where = f"{file}: annotations[{index}]"
         image = _lookup(images, entry, "image_id", where)
@@ -92,6 +92,10 @@ def read_coco(
             continue
         box = _vector(entry, "bbox", 4, where)
         points = _keypoints(entry, orders[entry_id(category["id"])], where) if labels else None
+        same = (entry_id(image["id"]), box.tobytes(), b"" if points is None else points.tobytes())
+        if (other := first.setdefault(same, index)) != index:
+            problems.exclude(name, where, f"box and landmarks are those of annotations[{other}], used once")
+            continue
         told = _size(image, f"{file}: image {image['id']!r}")
         path = folder / file_name
         real = picture_size(path) if is_file(path) else None
