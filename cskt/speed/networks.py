@@ -151,7 +151,7 @@ def mine(folder: Path, size: int = 256, count: int = 12, seconds: float = 20.0) 
     loops = plain("loops")
     faces = photographs(folder, count)
     data = labeled_set(faces, size, 1.0, folder / "cache")
-    # raised, so that no map is dead: of one that is, the plain loops mirror the corner it is read at, and ours do not
+    # raised, so that no map is dead: landmarks are compared, and not the corner that a dead map is read at
     animal, original = networks(size, seed=0, lift=1.0)
     human, original_human = networks(size, seed=1, lift=1.0)
     names, boxes, pictures = list(faces.table["image"]), faces.boxes, folder / "images"
