@@ -26,7 +26,7 @@ from cskt.adapt import results
 from cskt.adapt.prepare import _folds
 from cskt.adapt.results import _gain, _warning, choose_next, committee_disagreement
 from cskt.data.labels import read_labels
-from cskt.errors import DataError
+from cskt.errors import ConfigError, DataError
 from cskt.landmarks import SCHEMES
 from cskt.models import LandmarkNet, checkpoints
 from cskt.settings import Setting
@@ -168,6 +168,20 @@ def test_what_is_missing_is_said_with_what_to_do(tiny, home, tmp_path, changes, 
     with pytest.raises(DataError, match=message):
         prepare(home, tmp_path / "out", **changes)
     assert not (tmp_path / "out" / "inputs.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"OWN__FOLDS": 1}, r"--folds 1 \(OWN\.FOLDS\): a cross-validation has two parts or more; 0: none"),
+        ({"MODEL__NAME": "unet"}, r"MODEL\.NAME unet: is that of the human model .*human\.pt here, tiny: leave it out"),
+        ({"DATA__SCHEME": "animalpose5"}, r"DATA\.SCHEME animalpose5: is that of the labels and pictures here"),
+    ],
+)
+def test_what_contradicts_the_inputs_is_refused(tiny, home, tmp_path, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        prepare(home, tmp_path / "out", **changes)
+    assert prepare(home, tmp_path / "out", MODEL__NAME="tiny").cfg.MODEL.NAME == "tiny"
 
 
 def test_a_folder_of_labeled_pictures_alone_is_refused_unless_labels_are_enough(tiny, home, tmp_path):

@@ -222,6 +222,18 @@ def test_networks_of_the_original_project_are_evaluated_and_predict(tmp_path, pi
     assert len(pd.read_csv(tmp_path / "p.csv")) == 3
 
 
+def test_predict_tells_of_boxes_that_look_like_corners(tmp_path, checkpoint, pictures, capsys):
+    width, height = Image.open(pictures / "cat_0.png").size
+    given = {"--checkpoint": checkpoint, "--images": pictures, "--boxes": tmp_path / "boxes.csv",
+             "--out": tmp_path / "p.csv"}  # fmt: skip
+    for corner, told in ((0, False), (0.4, True)):
+        x, y = corner * width, corner * height
+        names = [f"cat_{k}.png" for k in range(3)]
+        pd.DataFrame({"img": names, "x": x, "y": y, "w": 0.9 * width, "h": 0.9 * height}).to_csv(given["--boxes"])
+        assert main(["predict", *(str(part) for pair in given.items() for part in pair)]) == 0
+        assert ("boxes.csv: most boxes reach beyond their pictures" in capsys.readouterr().out) == told
+
+
 def test_predict_tells_of_boxes_of_no_picture(tmp_path, checkpoint, pictures, capsys):
     names = [f"cat_{k}.png" for k in range(3)]
     table = pd.DataFrame({"img": [*names, "gone.png"], "x": 10, "y": 0, "w": 60, "h": 50})

@@ -275,6 +275,14 @@ def test_faces_that_cannot_be_used_are_left_out_with_the_reason(tmp_path):
     ]
 
 
+def test_a_name_in_another_case_is_told(tmp_path):
+    foreign.pictures(tmp_path / "images", 2)
+    names = ["cat_0.png", "CAT_1.PNG"]
+    (tmp_path / "labels.csv").write_text(foreign.deeplabcut_csv(names, np.repeat(foreign.landmarks(1), 2, axis=0)))
+    labels = read_labels(tmp_path / "labels.csv", tmp_path / "images")
+    assert problems(labels) == [("CAT_1.PNG", f"no such picture in {tmp_path / 'images'}; there is cat_1.png")]
+
+
 def test_a_name_that_fits_two_pictures_is_not_guessed(tmp_path):
     for deep in ("a/", "b/"):
         foreign.pictures(tmp_path, 1, deep=deep)

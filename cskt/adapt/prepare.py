@@ -22,7 +22,7 @@ from cskt.data.pictures import picture_size
 from cskt.data.sample import FILES, write_sample
 from cskt.data.schemes import read_scheme, write_scheme
 from cskt.data.table import Annotations
-from cskt.errors import DataError, some
+from cskt.errors import ConfigError, DataError, some
 from cskt.landmarks import shared_landmarks
 from cskt.locks import held
 from cskt.models import LandmarkNet
@@ -67,12 +67,15 @@ def prepare(params: str | Path, overrides: Mapping[str, Any], out: str | Path) -
 
     Raises:
         DataError: something cannot be read, no human model is given, or OUT belongs to other inputs.
+        ConfigError: one part is no cross-validation, or an override contradicts what follows from the inputs.
     """
     out = Path(out).resolve()
     cfg = config.load(params, overrides)
     own = cfg.OWN
     if not own.LABELS:
         raise DataError("give the labels: --labeled PATH (OWN.LABELS), and the folder of pictures: --images DIR")
+    if own.FOLDS == 1:
+        raise ConfigError("--folds 1 (OWN.FOLDS): a cross-validation has two parts or more; 0: none")
     human = _human(cfg)
     scheme = read_scheme(own.SCHEME) if own.SCHEME else None
     labels = read_labels(own.LABELS, own.IMAGES or None, boxes=own.BOXES or None, box=own.BOX, scheme=scheme,
@@ -83,7 +86,12 @@ def prepare(params: str | Path, overrides: Mapping[str, Any], out: str | Path) -
         )
     unlabeled = _unlabeled(labels, cfg, out)
     labels, unlabeled, folder = _one_folder(labels, unlabeled)
-    overrides = {**overrides, **_derived(out, cfg, human, folder)}
+    derived = _derived(out, cfg, human, folder)
+    for key in sorted((overrides.keys() & derived.keys()) - {"HUMAN.CHECKPOINT", "CACHE"}):
+        if overrides[key] != derived[key]:
+            whose = "labels and pictures" if key.startswith("DATA.") else f"human model {cfg.HUMAN.CHECKPOINT}"
+            raise ConfigError(f"{key} {overrides[key]}: is that of the {whose} here, {derived[key]}: leave it out")
+    overrides = {**overrides, **derived}
     cfg = config.load(params, overrides)
     held_out = {"final": [], **_folds(labels.faces, own.FOLDS, cfg.SEED)}
 

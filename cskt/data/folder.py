@@ -3,13 +3,15 @@
 import os
 import re
 import unicodedata
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from cskt.data.pictures import ENDINGS, measure
 from cskt.data.reading import numbers, read_csv, rows_by_name
-from cskt.data.table import Annotations, ProblemLog, annotations, box_problem
+from cskt.data.table import Annotations, ProblemLog, annotations, box_problem, tell_corners
 from cskt.errors import DataError
 from cskt.landmarks import Scheme
 from cskt.species import family_of, species_of
@@ -81,7 +83,12 @@ class Pictures:
                     return names[0], ""
                 if names:
                     return None, f"{len(names)} pictures have this name: {', '.join(names[:3])}"
-        return None, f"no such picture in {self.folder}"
+        alike = self._by_lower_case.get(file.lower())
+        return None, f"no such picture in {self.folder}" + (f"; there is {alike}" if alike else "")
+
+    @cached_property
+    def _by_lower_case(self) -> dict[str, str]:
+        return {file.lower(): names[0] for file, names in self._by_file.items()}
 
     def find_frame(self, frame: int) -> tuple[str | None, str]:
         """Find the picture whose name ends with a frame's number (7: cat_0007.png); returns as `find`."""
@@ -135,7 +142,13 @@ def read_folder(
         kind = species or species_by_name(name)
         rows.append((name, str(path), kind, family_of(kind), "", *box))
     names = ["image", "path", "species", "family", "split", "x", "y", "w", "h"]
-    return annotations(pd.DataFrame(rows, columns=names), scheme, problems, folder)
+    table = pd.DataFrame(rows, columns=names)
+    if boxes is not None and rows:
+        # of so many pictures it is seen, and a million headers need not be read
+        few = table.head(100)
+        sizes = np.array([measure(path)[0] or (np.nan, np.nan) for path in few["path"]], dtype=float)
+        tell_corners(few[["x", "y", "w", "h"]].to_numpy(float), sizes, boxes)
+    return annotations(table, scheme, problems, folder)
 
 
 def species_by_name(name: str) -> str:

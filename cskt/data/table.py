@@ -247,15 +247,20 @@ def annotations(
             )
         if sizes is not None:
             _report_landmarks_outside(rows, scheme, landmarks, sizes, problems)
-            if are_corners(rows[["x", "y", "w", "h"]].to_numpy(float), sizes):
-                say(
-                    f"{source}: most boxes reach beyond their pictures, and would not as corners x1, y1, x2, y2: "
-                    "x, y, width, height are expected, and errors are divided by sqrt(width height)"
-                )
+            tell_corners(rows[["x", "y", "w", "h"]].to_numpy(float), sizes, source)
         for row in np.flatnonzero(np.isnan(landmarks).any(axis=-1).all(axis=-1)):
             problems.keep(rows["image"].iloc[row], rows["path"].iloc[row] or source, "no landmark is annotated")
         rows = with_landmarks(rows, scheme, landmarks)
     return Annotations(rows, scheme, problems.table())
+
+
+def tell_corners(boxes: np.ndarray, sizes: np.ndarray, source: str | Path) -> None:
+    """Say so where the boxes of a file look like corners; arguments as of `are_corners`, and the file's name."""
+    if are_corners(boxes, sizes):
+        say(
+            f"{source}: most boxes reach beyond their pictures, and would not as corners x1, y1, x2, y2: "
+            "x, y, width, height are expected, and errors are divided by sqrt(width height)"
+        )
 
 
 def are_corners(boxes: np.ndarray, sizes: np.ndarray) -> bool:
