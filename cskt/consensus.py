@@ -16,7 +16,7 @@ from cskt.data.augment import View, take_view, warp_heatmaps
 from cskt.data.datasets import UnlabeledSet
 from cskt.heatmaps import CODECS, Codec
 from cskt.models import LandmarkNet, autocast
-from cskt.predict import BATCH, as_table
+from cskt.predict import as_table, images_at_once
 from cskt.progress import bar
 
 TURNS = (-30.0, 0.0, 30.0)
@@ -51,7 +51,7 @@ def consensus(
     was_training = net.training
     net.eval()
     found = []
-    batches = np.array_split(np.arange(len(data)), -(-len(data) // BATCH))
+    batches = np.array_split(np.arange(len(data)), -(-len(data) // images_at_once(data.size, device)))
     for rows in bar(batches, desc=f"{2 * len(turns)} views", unit="batch", disable=not progress, leave=False):
         crops = data.take(rows).to(device)
         total = 0.0

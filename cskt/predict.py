@@ -12,9 +12,21 @@ from cskt.data.table import Annotations, landmark_columns
 from cskt.errors import DataError
 from cskt.heatmaps import CODECS, Codec
 from cskt.models import LandmarkNet, autocast
+from cskt.processes import keep_memory
 from cskt.progress import bar
 
-BATCH = 64
+BATCH = 64  # images at a time, at most
+PIXELS = 1 << 20  # of a batch on a CPU, at most: beyond, what a layer writes has left the caches when the next reads it
+
+
+def images_at_once(size: int, device: torch.device) -> int:
+    """How many images of so many pixels a side a network is given at a time, to predict.
+
+    Example:
+        >>> [images_at_once(size, torch.device("cpu")) for size in (64, 128, 256)]
+        [64, 64, 16]
+    """
+    return BATCH if device.type != "cpu" else max(1, min(BATCH, PIXELS // size**2))
 
 
 @torch.no_grad()
@@ -46,9 +58,10 @@ def find_landmarks(
     permutation = data.scheme.flip_permutation
     was_training = net.training
     net.eval()
-    found = []
-    for first in bar(range(0, len(data), BATCH), desc="predict", unit="batch", disable=not progress, leave=False):
-        images = plain_images(data, np.arange(first, min(first + BATCH, len(data))), device)
+    found, step = [], images_at_once(data.size, device)
+    keep_memory()
+    for first in bar(range(0, len(data), step), desc="predict", unit="batch", disable=not progress, leave=False):
+        images = plain_images(data, np.arange(first, min(first + step, len(data))), device)
         heatmaps = find_heatmaps(net, images, permutation, precision=precision, mirrored=mirrored, average=average)
         landmarks, confidence = codec.decode(heatmaps)
         if mirrored and codec is CODECS["published"]:

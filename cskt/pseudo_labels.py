@@ -12,7 +12,7 @@ from cskt.data.datasets import LabeledSet, UnlabeledSet
 from cskt.data.table import Annotations, with_landmarks
 from cskt.heatmaps import Codec
 from cskt.models import LandmarkNet, autocast
-from cskt.predict import BATCH
+from cskt.predict import images_at_once
 
 
 @torch.no_grad()
@@ -33,9 +33,9 @@ def predict_transformed(
     device = next(net.parameters()).device
     was_training = net.training
     net.eval()
-    found = []
-    for first in range(0, len(data), BATCH):
-        rows = np.arange(first, min(first + BATCH, len(data)))
+    found, step = [], images_at_once(data.size, device)
+    for first in range(0, len(data), step):
+        rows = np.arange(first, min(first + step, len(data)))
         matrix, mirrored = geometry.turned_views(len(rows), data.size, turn, mirrored=False, zoom=zoom)
         view = View(matrix, mirrored).to(device)
         with autocast(device, precision):

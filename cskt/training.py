@@ -27,6 +27,7 @@ from cskt.files import remove_leftovers, write_csv
 from cskt.locks import held
 from cskt.models import checkpoints
 from cskt.models.untrusted import read_plain
+from cskt.processes import keep_memory
 from cskt.progress import bar
 
 SAVE_SECONDS = 60
@@ -122,6 +123,7 @@ def train(
         KeyboardInterrupt: after Ctrl-C, with the state saved; at once after a second one.
     """
     folder = Path(folder)
+    keep_memory()
     with held(folder, patience=LOCK_SECONDS):
         remove_leftovers(folder)
         return _train(method, steps, rate, seed, folder, title, on_log, save_seconds)

@@ -55,7 +55,7 @@ def faces():
 
 @pytest.mark.parametrize("turns", [(0.0,), (-30.0, 0.0, 30.0)])
 def test_landmarks_come_back_to_the_plain_crop_under_their_own_names(turns, monkeypatch):
-    monkeypatch.setattr("cskt.consensus.BATCH", 1)
+    monkeypatch.setattr("cskt.predict.BATCH", 1)
     landmarks, agreement = consensus(Eyes().eval(), faces(), turns=turns)
     assert (landmarks - PLACES).abs().max() < 0.25, "pixels"
     assert agreement.shape == (2, 3)

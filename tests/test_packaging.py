@@ -1,6 +1,8 @@
 """pyproject.toml is the source; environment.yml and requirements.lock say the same."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -22,6 +24,12 @@ def locked() -> dict[str, list[str]]:
         if not block.startswith("#"):
             entries.setdefault(block.split("==")[0], []).append(block)
     return entries
+
+
+@pytest.mark.parametrize("check", [["check"], ["format", "--check"]], ids=" ".join)
+def test_code_and_notebooks_are_as_the_hooks_leave_them(check):
+    done = subprocess.run([sys.executable, "-m", "ruff", *check], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
 
 
 def test_the_conda_environment_has_the_same_packages_with_the_same_bounds():
