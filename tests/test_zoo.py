@@ -1,6 +1,8 @@
 """The embedded data set: exact landmarks, AnimalWeb's layout, splits, and the same pictures whoever draws them."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -245,3 +247,12 @@ def test_an_interrupted_drawing_leaves_nothing_and_can_be_repeated(tmp_path, mon
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setattr(zoo, "_write_image", working)
     assert (zoo.write_zoo(tmp_path / "zoo", images=180, workers=1) / "zoo.json").is_file()
+
+
+@pytest.mark.slow
+def test_a_script_that_cannot_start_processes_ends_with_an_error(tmp_path):
+    """A script read from standard input cannot be imported by the processes it starts."""
+    script = f"from cskt.data.zoo import draw_images\ndraw_images({str(tmp_path)!r}, ['cat_1.jpg'] * 9, 0, workers=2)\n"
+    done = subprocess.run([sys.executable, "-"], input=script, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 1
+    assert "BrokenProcessPool" in done.stderr

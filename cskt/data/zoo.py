@@ -9,6 +9,7 @@ import json
 import multiprocessing
 import os
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -185,7 +186,8 @@ def draw_images(folder: Path, names: list[str], seed: int, workers: int | None =
     numbered = list(enumerate(names))
     if workers == 1:
         return [write(one) for one in bar(numbered, desc="drawing the zoo", unit="image")]
-    # spawned, not forked: the caller may hold threads (torch) that a fork would leave dead
-    with one_thread_each(), multiprocessing.get_context("spawn").Pool(workers) as pool:
-        drawn = pool.imap(write, numbered, chunksize=8)
+    # spawned, not forked: the caller may hold threads (torch) that a fork would leave dead; no `Pool`, which starts
+    # processes without end where they cannot start (a script without a main guard)
+    with one_thread_each(), ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        drawn = pool.map(write, numbered, chunksize=8)
         return list(bar(drawn, total=len(names), desc="drawing the zoo", unit="image"))
