@@ -201,6 +201,7 @@ def test_single_numbers_of_numpy_are_read(tmp_path, number, core):
     assert read_plain(path)["best_top1"] == number
 
 
+@pytest.mark.slow
 def test_older_files_without_batch_counters_load(tmp_path, original):
     weights = {k: v for k, v in original.state_dict().items() if not k.endswith("num_batches_tracked")}
     loaded = checkpoints.load_original(write(tmp_path / "old.pth", weights, False, None), "animalweb9", 9, size=64)

@@ -38,6 +38,7 @@ def test_until_its_last_step_the_method_is_as_it_is_alone():
     assert staged.result is staged.method.result
 
 
+@pytest.mark.slow
 def test_then_the_result_begins_to_learn_its_own_consensus():
     unlabeled = unlabeled_faces(8)
     staged = distillation(first=3, unlabeled=unlabeled)
@@ -66,6 +67,7 @@ def test_an_image_that_the_method_left_out_is_learned_too():
     assert len(staged.agreed) == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [pytest.param(2, marks=pytest.mark.slow), 4])
 def test_a_run_stopped_in_either_stage_ends_in_the_same_weights(tmp_path, stop):
     def loop(steps):

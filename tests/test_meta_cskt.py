@@ -73,6 +73,7 @@ def test_sharpened_targets_have_height_1_and_soft_ones_are_the_teachers():
         assert method._targets(maps, unlabeled, n=2).allclose(expected, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_without_the_unsupervised_loss_the_teacher_learns_the_labels_alone_and_is_the_result():
     """The paper's row L_s: no unlabeled image has a part in it, not even through batch-norm statistics."""
     labeled = labeled_faces(4)
