@@ -32,7 +32,7 @@ def keep_memory() -> None:
     """Keep freed memory for the next step, in place of giving it back to the system and asking for it anew.
 
     glibc does that with every tensor of more than 32 MB, and the system clears each page: at 256 pixels in float32 a
-    sixth to a third of a training step's time (docs/performance.md). The process then stays as large as it once was.
+    fifth to a third of a training step's time (docs/performance.md). The process then stays as large as it once was.
     Numbers do not change. Nothing happens where there is no glibc.
     """
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
