@@ -36,7 +36,8 @@ except ConfigError as error:
     raise WorkflowError(str(error))
 GRIDS = {entry.grid for entry in RUNS.values()}
 # the grids that a plain call makes of a setting, those of one that is not named here, and those of the paper
-PLAIN = {"zoo": GRIDS - {"components", "improved", "sweeps", "budget"}, "zoo_bodies": {"ap10k"}, "ap10k": {"ap10k"}}
+PLAIN = {"zoo": GRIDS - {"components", "improved", "sweeps", "budget", "labels"}}
+PLAIN |= {"zoo_bodies": {"ap10k"}, "ap10k": {"ap10k"}}
 OTHERS = {"suite", "horse"}
 NEIGHBOURS = {"ap10k", "selection", "unsupervised"} & GRIDS
 PAPER = {"animalpose": GRIDS - NEIGHBOURS - {"start", "improved"}}
@@ -82,7 +83,9 @@ def needed(entry, wildcards):
     files = [summaries(setting, run, wildcards.get("seed")) for setting, run in needs]
     for setting in filter(None, [wildcards.setting, entry.beside.get(wildcards.setting)]):
         shown = [run for run in runs(setting, PLAIN | PAPER) if run.grid in entry.shows and run is not entry]
-        files += [summaries(setting, run, wildcards.get("seed")) for run in shown]
+        seed = wildcards.get("seed")
+        # what has fewer seeds than this is not shown beside the others
+        files += [summaries(setting, run, seed) for run in shown if not run.seeds or int(seed or 0) < run.seeds]
     return [file for file in sum(files, []) if not GAPS or os.path.exists(file)]
 
 

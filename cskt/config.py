@@ -114,7 +114,7 @@ DEFAULTS = {
         "STRONG": {"ROTATION": 60.0, "SCALE": 0.3, "SHIFT": 0.08, "FLIP": 0.5, "COLOR": 0.5, "CUTOUT": 3},
     },
     # --- training -------------------------------------------------------------------------------------------------
-    # the runs of the setting that mining and the methods start from; others for other labels (params/grids/budget.yaml)
+    # the runs of the setting that mining and the methods start from; others for other labels (params/grids/labels.yaml)
     "FROM": {"FEW_SHOT": "few_shot", "MINING": "mining"},
     # what 04_few_shot learns: labeled (section FEW_SHOT), or (SUPERVISED) train: all labels, or train_known: of these
     # the species that the few have

@@ -137,6 +137,16 @@ def test_a_table_is_made_again_after_a_run_that_it_shows(project):
     assert planned(output) == {"row": 1, "table": 1}
 
 
+def test_a_run_of_a_later_seed_does_not_wait_for_what_has_one_seed(project):
+    (project / "params" / "grids" / "rows.yaml").write_text(ROWS)
+    table = TABLE.replace("per_seed: false, ", "").replace("}", ", settings: [animalpose]}")
+    (project / "params" / "grids" / "table.yaml").write_text(table)
+    status, output = dry_run(project, "--config", "setting=animalpose", "grids=rows,table")
+    assert status == 0, output
+    counts = planned(output)
+    assert (counts["table"], counts["row"], counts["one_seed"]) == (3, 3, 1)
+
+
 def test_a_table_is_made_again_after_a_run_of_the_setting_beside_its_own(project):
     (project / "params" / "grids" / "rows.yaml").write_text(ROWS)
     table = TABLE.replace("}", ", settings: [animalpose], beside: {animalpose: animalpose_unknown}}")
