@@ -165,6 +165,8 @@ DEFAULTS = {
         "PERCEPTUAL": 1.0,  # weight of the perceptual term beside the squared error
         "SIZE": 64,  # side of the crops in which they are discovered, pixels; 128 in the original, four times as long
         "POINTS": 10,  # how many are discovered
+        "WIDTH": 32,  # channels of the generator at the picture's own size
+        "BLOCKS": 6,  # its residual blocks
         "DERANGEMENT": "fresh",  # whose points a face borrows: fresh in each batch, or fixed, as released
         "VGG": "",  # file of torchvision's VGG-16 weights; without it the human model's features stand in
         "RIDGE": 1e-4,  # regularization of the regression from points to landmarks
@@ -357,6 +359,8 @@ _RANGES = {
     "FEW": (1, 10**6),
     "RANK": (1, 20),
     "POINTS": (1, 1000),
+    "WIDTH": (1, 1024),
+    "BLOCKS": (0, 100),
     "RIDGE": (0.0, 1.0),
     "SHAPE_STEPS": (1, 10**7),
     "AUXILIARY_STEPS": (1, 10**7),
