@@ -39,7 +39,7 @@ GRIDS = {entry.grid for entry in RUNS.values()}
 PLAIN = {"zoo": GRIDS - {"components", "improved", "sweeps", "budget", "labels"}}
 PLAIN |= {"zoo_bodies": {"ap10k"}, "ap10k": {"ap10k"}}
 OTHERS = {"suite", "horse"}
-NEIGHBOURS = {"ap10k", "selection", "unsupervised"} & GRIDS
+NEIGHBOURS = {"ap10k", "selection", "unsupervised", "neighbours"} & GRIDS
 PAPER = {"animalpose": GRIDS - NEIGHBOURS - {"start", "improved"}}
 PAPER["animalpose_unknown"] = PAPER["animalpose"] - {"components"}
 # the zoo of whole animals is a setting of its own, and made with the zoo

@@ -119,7 +119,7 @@ def label_curve(errors: pd.DataFrame, others: pd.DataFrame, ax=None):
 
     Args:
         errors: labels, nme, nme_low and nme_high (over draws) of the regression.
-        others: run, labels and nme of what is to be compared.
+        others: way, labels and nme of what is to be compared.
         ax: where to draw.
     """
     ax = _axes(ax, 6, 4)
@@ -128,10 +128,10 @@ def label_curve(errors: pd.DataFrame, others: pd.DataFrame, ax=None):
     reach = [middle - 100 * errors["nme_low"], 100 * errors["nme_high"] - middle]
     ax.errorbar(errors["labels"], middle, yerr=reach, color=color, ls=line, marker=marker, ms=5, capsize=2,
                 label="regressed from discovered points")  # fmt: skip
-    for place, (run, own) in enumerate(others.groupby("run", sort=False), start=1):
+    for place, (way, own) in enumerate(others.groupby("way", sort=False), start=1):
         color, line, marker = _SERIES[place % len(_SERIES)]
         own = own.groupby("labels")["nme"].mean()
-        ax.plot(own.index, 100 * own, color=color, ls=line, marker=marker, ms=6, label=_name(run))
+        ax.plot(own.index, 100 * own, color=color, ls=line, marker=marker, ms=6, label=_name(way))
     ax.set(xscale="log", yscale="log", xlabel="labels", ylabel="NME of the test images, %")
     for axis in (ax.xaxis, ax.yaxis):
         _plain_log_ticks(axis)

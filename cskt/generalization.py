@@ -82,19 +82,20 @@ def compare(scores: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     """Put the error on what was held out beside that of the model that saw all.
 
     Args:
-        scores: image and nme of each split's test images, with protocol, name and shots; the model that saw all has
-            the protocol "all".
+        scores: image and nme of each split's test images, with protocol, name and shots, by one or more seeds (a row
+            of each); the model that saw all has the protocol "all".
         seed: of the resamples.
 
     Returns:
         One row per split: protocol, name, shots, images; nme with the ends of its 95 % interval over images; seen, the
         nme of the model that saw all, of the same images; excess, nme minus seen, with the ends of its paired interval.
-        Intervals are NaN of a single image.
+        All are of errors averaged over seeds. Intervals are NaN of a single image.
     """
-    whole = scores[scores["protocol"] == "all"].set_index("image")["nme"]
+    whole = scores[scores["protocol"] == "all"].groupby("image")["nme"].mean()
     rows = []
-    for (protocol, name, shots), own in scores[scores["protocol"] != "all"].groupby(["protocol", "name", "shots"]):
-        errors, others = own["nme"].to_numpy(), whole.loc[own["image"]].to_numpy()
+    for (protocol, name, shots), part in scores[scores["protocol"] != "all"].groupby(["protocol", "name", "shots"]):
+        own = part.groupby("image", sort=False)["nme"].mean()
+        errors, others = own.to_numpy(), whole.loc[own.index].to_numpy()
         several = np.isfinite(errors).sum() > 1
         low, high = metrics.bootstrap_interval(errors, seed) if several else (np.nan, np.nan)
         excess_low, excess_high = metrics.paired_interval(errors, others, seed) if several else (np.nan, np.nan)

@@ -26,11 +26,14 @@ PUBLISHED = {
         "label_budget": "_label_budget",
     },
     "baselines": {"results": "_baselines", "cost": "_baselines_cost"},
-    "generalization": {"results": "_generalization"},
     "selection": {"errors": "_selection", "quality": "_selection_quality"},
-    "selection_table": {"against_mining": "_selection_against"},
     "bodies": {"average_precision": "_precision"},
-    "unsupervised": {"budgets": "_unsupervised", "beside": "_unsupervised_beside", "start": "_unsupervised_start"},
+    "unsupervised": {"budgets": "_unsupervised", "beside": "_unsupervised_beside"},
+    "neighbours": {
+        "held_out": "_generalization",
+        "start": "_unsupervised_start",
+        "against_mining": "_selection_against",
+    },
 }
 
 
@@ -154,20 +157,19 @@ def generalization_table(results: pd.DataFrame) -> str:
     """What an error rises by on a species or a family that is held out, as a Markdown table, in percent.
 
     Args:
-        results: the `results.csv` of `generalization` runs. Means over seeds; an interval is given of a single seed.
+        results: the `held_out.csv` of a `neighbours` run.
     """
     lines = [
         "| held out | in training | labels of it | images | NME % | with all species | points above (95 % interval) |",
         "|---|---|---|---|---|---|---|",
     ]
     trained_on = {"intra": "others of its family too", "inter": "other families"}
-    for (protocol, name, shots), own in results.groupby(["protocol", "name", "shots"], sort=False):
-        mean = own.mean(numeric_only=True)
-        above = f"{100 * mean.excess:+.2f}"
-        if len(own) == 1 and not pd.isna(mean.excess_low):
-            above += f" ({100 * mean.excess_low:.2f} to {100 * mean.excess_high:.2f})"
-        cells = [name, trained_on[protocol], f"{shots}", f"{mean.images:.0f}", f"{100 * mean.nme:.2f}"]
-        lines.append(f"| {' | '.join([*cells, f'{100 * mean.seen:.2f}', above])} |")
+    for row in results.itertuples():
+        above = f"{100 * row.excess:+.2f}"
+        if not pd.isna(row.excess_low):
+            above += f" ({100 * row.excess_low:.2f} to {100 * row.excess_high:.2f})"
+        cells = [row.name, trained_on[row.protocol], f"{row.shots}", f"{row.images}", f"{100 * row.nme:.2f}"]
+        lines.append(f"| {' | '.join([*cells, f'{100 * row.seen:.2f}', above])} |")
     return "\n".join(lines)
 
 
@@ -191,7 +193,7 @@ def selection_against_table(against: pd.DataFrame) -> str:
     """By how many points each criterion's models err more than those of the paper's mining, as a Markdown table.
 
     Args:
-        against: the `against_mining.csv` of a `selection_table` run.
+        against: the `against_mining.csv` of a `neighbours` run.
     """
     against = against.dropna(subset="difference")
     cells = against.assign(text=[_points(row) for row in against.itertuples()])
@@ -241,11 +243,11 @@ def beside_table(beside: pd.DataFrame) -> str:
     """Errors of other ways to use the labels as a Markdown table, in percent, means over seeds.
 
     Args:
-        beside: the `beside.csv` of `unsupervised` runs: run, labels and nme.
+        beside: the `beside.csv` of `unsupervised` runs: way, labels and nme.
     """
     lines = ["| way | labels | NME % |", "|---|---|---|"]
-    for (run, labels), own in beside.groupby(["run", "labels"], sort=False):
-        lines.append(f"| {NAMES.get(run, run)} | {labels:,} | {100 * own['nme'].mean():.2f} |")
+    for (way, labels), own in beside.groupby(["way", "labels"], sort=False):
+        lines.append(f"| {NAMES.get(way, way)} | {labels:,} | {100 * own['nme'].mean():.2f} |")
     return "\n".join(lines)
 
 

@@ -120,7 +120,10 @@ def outputs(tmp_path_factory):
     }
     execute("12_unsupervised_landmarks", folder / "unsupervised" / "seed0", tiny | none)
     execute("13_web_pseudo_labels", folder / "selection" / "seed0", tiny | few)
-    execute("13_web_pseudo_labels_table", folder / "selection_table", tiny)
+    unseen = {"GENERALIZATION.STEPS": 1, "GENERALIZATION.SHOTS": ["0"]}
+    for seed in range(2):
+        execute("11_ap10k", folder / "generalization" / f"seed{seed}", tiny | unseen | {"SEED": seed})
+    execute("14_neighbours", folder / "neighbours", tiny)
     execute("10_paper_figures", folder / "paper_figures", tiny | {"RELEASED": str(home / "nowhere")})
     return folder
 
@@ -128,10 +131,10 @@ def outputs(tmp_path_factory):
 def test_every_run_is_done_and_has_figures(outputs):
     table = runs.collect(outputs.name, outputs.parent)
     seeds = table.groupby("run")["seed"].apply(list).to_dict()
-    twice = ("few_shot", "supervised", "mining", *(f"meta_cskt_{variant}" for variant in VARIANTS))
+    twice = ("few_shot", "supervised", "mining", "generalization", *(f"meta_cskt_{variant}" for variant in VARIANTS))
     once = ("data", "human_model", "evaluate", "label_lists", "few_shot_hard_10", "ls", "t_pos_03", "ablation")
     once += ("few_shot_without_human",)
-    once += ("baselines", *BASELINES, "paper_figures", "selection", "selection_table", "unsupervised")
+    once += ("baselines", *BASELINES, "paper_figures", "selection", "unsupervised", "neighbours")
     assert seeds == {run: [0] for run in once} | {run: [0, 1] for run in twice}
     for summary in outputs.rglob("summary.json"):
         assert list((summary.parent / "figures").glob("*.png")), summary
@@ -358,9 +361,9 @@ def test_pseudo_labels_are_chosen_learned_and_held_against_the_truth(outputs):
     quality = pd.read_csv(outputs / "selection" / "seed0" / "quality.csv").set_index(["criterion", "budget"])
     assert len(quality) == 5 * 2 + 1 and quality.loc[("all", len(scores)), "images"] == len(scores)
     errors = pd.read_csv(outputs / "selection" / "seed0" / "errors.csv").set_index(["criterion", "budget"])["nme"]
-    summary = json.loads((outputs / "selection_table" / "summary.json").read_text())
-    assert summary["cf_mt_30"] == pytest.approx(errors["cf_mt", 30])
-    table = pd.read_csv(outputs / "selection_table" / "against_mining.csv").set_index(["criterion", "budget"])
+    summary = json.loads((outputs / "neighbours" / "summary.json").read_text())
+    assert summary["selection"]["cf_mt_30"] == pytest.approx(errors["cf_mt", 30])
+    table = pd.read_csv(outputs / "neighbours" / "against_mining.csv").set_index(["criterion", "budget"])
     assert len(table) == len(errors) and table["difference"].isna().sum() == 2, "mining has nothing to be held against"
     row = table.loc[("cf_cm", 10)]
     assert row["difference"] == pytest.approx(errors["cf_cm", 10] - errors["mining", 10])
@@ -378,6 +381,17 @@ def test_discovered_points_are_regressed_to_landmarks_of_people_and_animals(outp
     start = pd.read_csv(outputs / "unsupervised" / "seed0" / "start.csv").iloc[0]
     assert start["difference"] == pytest.approx(bridge["from discovered points"] - bridge["from the usual weights"])
     assert start["difference_low"] < start["difference"] < start["difference_high"]
-    beside = pd.read_csv(outputs / "unsupervised" / "seed0" / "beside.csv").set_index("run")["nme"]
+    beside = pd.read_csv(outputs / "unsupervised" / "seed0" / "beside.csv").set_index("way")["nme"]
     own = pd.read_csv(outputs / "few_shot" / "seed0" / "scores.csv")["nme"].mean()
     assert beside["few_shot"] == pytest.approx(own), "of its own seed alone"
+
+
+def test_the_seeds_of_the_neighbours_are_averaged(outputs):
+    found = [pd.read_csv(outputs / "generalization" / f"seed{seed}" / "results.csv") for seed in range(2)]
+    together = pd.read_csv(outputs / "neighbours" / "held_out.csv")
+    for column in ("nme", "seen", "excess"):
+        assert together[column].to_numpy() == pytest.approx((found[0][column] + found[1][column]).to_numpy() / 2)
+    assert (found[0]["nme"] != found[1]["nme"]).any()
+    start = pd.read_csv(outputs / "neighbours" / "start.csv").iloc[0]
+    alone = pd.read_csv(outputs / "unsupervised" / "seed0" / "start.csv").iloc[0]
+    assert start["difference"] == pytest.approx(alone["difference"]) and start["seeds"] == 1
