@@ -533,6 +533,14 @@ def test_a_damaged_landmark_csv_is_named_with_line_and_expectation(tmp_path, hea
     assert message in str(error.value)
 
 
+def test_a_landmark_far_from_its_box_is_reported_and_kept_where_no_size_is_known(tmp_path):
+    path = tmp_path / "landmarks.csv"
+    path.write_text("image,x,y,w,h,p0_x,p0_y,p1_x,p1_y\na,10,20,100,50,60,40,1e5,40\nb,10,20,100,50,400,340,,\n")
+    faces = read_landmark_csv(path)
+    assert len(faces) == 2
+    assert faces.problems[["image", "problem"]].values.tolist() == [["a", "landmark far from its box: p1"]]
+
+
 # --- the real data
 
 

@@ -246,8 +246,17 @@ def annotations(
                 f"{landmarks[row, index].tolist()}, farther out than any picture is large"
             )
         if sizes is not None:
-            _report_landmarks_outside(rows, scheme, landmarks, sizes, problems)
+            # pixels are centered at integers, so the image ends half a pixel beyond its last center
+            outside = ((landmarks < -0.5) | (landmarks > sizes[:, None] - 0.5)).any(axis=-1)
+            _report_landmarks(rows, scheme, outside, "landmark outside the image", problems)
             tell_corners(rows[["x", "y", "w", "h"]].to_numpy(float), sizes, source)
+        # where no size is known; a landmark of a face lies in its box, or close by
+        boxes = rows[["x", "y", "w", "h"]].to_numpy(float)[:, None]
+        reach = 3 * boxes[..., 2:].max(axis=-1, keepdims=True)
+        beyond = (landmarks < boxes[..., :2] - reach) | (landmarks > boxes[..., :2] + boxes[..., 2:] + reach)
+        unknown = np.ones(len(rows), bool) if sizes is None else ~np.isfinite(sizes).all(axis=-1)
+        far = beyond.any(axis=-1) & unknown[:, None]
+        _report_landmarks(rows, scheme, far, "landmark far from its box", problems)
         for row in np.flatnonzero(np.isnan(landmarks).any(axis=-1).all(axis=-1)):
             problems.keep(rows["image"].iloc[row], rows["path"].iloc[row] or source, "no landmark is annotated")
         rows = with_landmarks(rows, scheme, landmarks)
@@ -285,11 +294,7 @@ def _is_text(*names: str) -> bool:
     return all(_readable(name) == name and not re.search(r"[\x00-\x1f\x7f]", name) for name in names)
 
 
-def _report_landmarks_outside(
-    rows: pd.DataFrame, scheme: Scheme, landmarks: np.ndarray, sizes: np.ndarray, problems: ProblemLog
-) -> None:
-    # pixels are centered at integers, so the image ends half a pixel beyond its last center
-    outside = ((landmarks < -0.5) | (landmarks > sizes[:, None] - 0.5)).any(axis=-1)
-    for row in np.flatnonzero(outside.any(axis=-1)):
-        names = ", ".join(scheme.landmarks[index] for index in np.flatnonzero(outside[row]))
-        problems.keep(rows["image"].iloc[row], rows["path"].iloc[row], f"landmark outside the image: {names}")
+def _report_landmarks(rows: pd.DataFrame, scheme: Scheme, odd: np.ndarray, why: str, problems: ProblemLog) -> None:
+    for row in np.flatnonzero(odd.any(axis=-1)):
+        names = ", ".join(scheme.landmarks[index] for index in np.flatnonzero(odd[row]))
+        problems.keep(rows["image"].iloc[row], rows["path"].iloc[row], f"{why}: {names}")
