@@ -22,8 +22,8 @@ from cskt.errors import DataError
 from cskt.heatmaps import decode
 from cskt.landmarks import SCHEMES
 from cskt.models import LandmarkNet
-from cskt.models.untrusted import read_plain
 from cskt.predict import find_heatmaps
+from cskt.untrusted import read_plain
 
 ANIMALS = ("bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe")
 SURE = 0.5  # score from which on a detected animal counts

@@ -26,9 +26,9 @@ from cskt.errors import DataError
 from cskt.files import remove_leftovers, write_csv
 from cskt.locks import held
 from cskt.models import checkpoints
-from cskt.models.untrusted import read_plain
 from cskt.processes import keep_memory
 from cskt.progress import bar
+from cskt.untrusted import read_plain
 
 SAVE_SECONDS = 60
 SHOW_SECONDS = 20

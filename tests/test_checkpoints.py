@@ -14,7 +14,7 @@ from cskt.files import fingerprint
 from cskt.landmarks import SCHEMES, shared_landmarks
 from cskt.models import NETWORKS, LandmarkNet, checkpoints
 from cskt.models.unet import UNet
-from cskt.models.untrusted import read_plain
+from cskt.untrusted import read_plain
 
 
 @pytest.fixture(autouse=True)

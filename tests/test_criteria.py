@@ -410,8 +410,14 @@ def test_a_file_that_holds_no_detector_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(collect, "detection_net", lambda: torch.nn.Linear(2, 2))
     torch.save({"weight": 3}, tmp_path / "other.pth")
     (tmp_path / "garbage.pth").write_bytes(b"garbage")
-    for name in ("other", "garbage"):
-        with pytest.raises(DataError, match=rf"{name}\.pth: not the weights of this detector"):
+    torch.save({"weight": torch.nn.Linear(2, 2)}, tmp_path / "program.pth")
+    refusals = {
+        "other": "not the weights of this detector",
+        "garbage": "it is damaged, is another kind of file",
+        "program": r"it would call torch\.nn\.modules\.linear\.Linear, which is refused",
+    }
+    for name, why in refusals.items():
+        with pytest.raises(DataError, match=rf"{name}\.pth: .*{why}"):
             collect.faster_rcnn(tmp_path / f"{name}.pth")
 
 

@@ -17,7 +17,7 @@ FLOORS = {
     **dict.fromkeys(("locks", "processes", "progress", "torchrun"), -1),
     **dict.fromkeys(("config", "geometry", "heatmaps", "landmarks", "metrics", "oks", "published"), 0),
     **dict.fromkeys(("distributed", "gpus"), 0),
-    **dict.fromkeys(("agreement", "criteria", "regression", "shape3d", "shapes", "species", "tables"), 0),
+    **dict.fromkeys(("agreement", "criteria", "regression", "shape3d", "shapes", "species", "tables", "untrusted"), 0),
     **dict.fromkeys(("budget", "data", "generalization", "grids", "models"), 1),
     **dict.fromkeys(("export", "predict"), 2),
     **dict.fromkeys(("benchmark", "comparison", "consensus", "drawing", "mining", "pseudo_labels", "training"), 3),

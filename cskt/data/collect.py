@@ -28,6 +28,7 @@ from cskt.errors import DataError
 from cskt.files import fingerprint, write_bytes, write_csv
 from cskt.locks import held
 from cskt.progress import bar
+from cskt.untrusted import read_plain
 
 AGENT = "cskt (research; one request at a time)"
 MOST_BYTES = 50 * 2**20
@@ -246,7 +247,9 @@ def faster_rcnn(weights: str | Path = "DEFAULT") -> torch.nn.Module:
         raise DataError(f"{weights}: no such file of detector weights")
     net = detection_net()
     try:
-        net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+        net.load_state_dict(read_plain(weights))
+    except DataError:
+        raise
     except Exception as error:  # torch raises a different type for each kind of damage
         raise DataError(f"{weights}: not the weights of this detector ({type(error).__name__})") from error
     return net.eval()

@@ -21,8 +21,8 @@ from cskt.errors import ConfigError, DataError
 from cskt.landmarks import Scheme, SharedLandmarks
 from cskt.methods.supervised import Surroundings
 from cskt.models import LandmarkNet, autocast, checkpoints
-from cskt.models.untrusted import read_plain
 from cskt.training import average_in, averaged_copy
+from cskt.untrusted import read_plain
 
 TEMPERATURE = 0.1  # of the soft-argmax
 SPREAD = 0.5  # of the rendered points: exp(-d^2 / SPREAD), d in cells

@@ -17,7 +17,7 @@ from cskt.files import atomic_path
 from cskt.landmarks import SCHEMES, Scheme, SharedLandmarks, register
 from cskt.models import NETWORKS, LandmarkNet, losses
 from cskt.models.simple_baseline import mmpose_network, mmpose_weights
-from cskt.models.untrusted import read_plain
+from cskt.untrusted import read_plain
 
 _WIDEST = 10.0  # INPUT.PADDING
 _LARGEST = 4096  # landmarks, or pixels a side, of a network; what a file claims is made before it is compared

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from cskt.errors import DataError
-from cskt.models.untrusted import read_plain
+from cskt.untrusted import read_plain
 
 DECONVOLUTIONS, WIDTH = 3, 256
 # mmpose's cell k is pixel 4 k of the crop (spec 6.3), ours its middle: 4 k + 1.5
