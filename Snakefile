@@ -41,7 +41,7 @@ PLAIN |= {"zoo_bodies": {"ap10k"}, "ap10k": {"ap10k"}}
 OTHERS = {"suite", "horse"}
 NEIGHBOURS = {"ap10k", "selection", "unsupervised", "neighbours"} & GRIDS
 PAPER = {"animalpose": GRIDS - NEIGHBOURS - {"start", "improved"}}
-PAPER["animalpose_unknown"] = PAPER["animalpose"] - {"components"}
+PAPER["animalpose_unknown"] = PAPER["animalpose"]
 # the zoo of whole animals is a setting of its own, and made with the zoo
 BODIES = {"zoo_bodies": NEIGHBOURS}
 
