@@ -30,7 +30,7 @@ def locked() -> dict[str, list[str]]:
 
 def advisories(package: str, version: str) -> list[str]:
     """Return the advisories of docs/advisories.csv in whose range a version lies."""
-    rows = csv.DictReader((ROOT / "docs" / "advisories.csv").open())
+    rows = csv.DictReader((ROOT / "docs" / "advisories.csv").read_text().splitlines())
     ranges = [(row["advisory"], part) for row in rows if row["package"] == package
               for part in row["affected"].split(" | ")]  # fmt: skip
     return [name for name, part in ranges if SpecifierSet(part).contains(version, prereleases=True)]
@@ -60,10 +60,9 @@ def test_each_dependency_has_a_lower_bound_that_the_lock_keeps(requirement):
 
 # docs/advisories.md says what is looked up, and what is not
 def test_no_locked_version_has_an_advisory_that_was_found():
-    versions = {name: {re.match(r"[^=]+==([^ ;]+)", block)[1] for block in found} for name, found in locked().items()}
-    assert {
-        name: found for name, all_of in versions.items() for one in all_of if (found := advisories(name, one))
-    } == {}
+    for name, blocks in locked().items():
+        for block in blocks:
+            assert not advisories(name, re.match(r"[^=]+==([^ ;]+)", block)[1]), name
     # those named as a control on the page
     for name, version in {"pillow": "9.0.0", "tornado": "6.5.8", "bleach": "6.3.0", "urllib3": "2.7.0"}.items():
         assert advisories(name, version), name

@@ -245,11 +245,9 @@ def faster_rcnn(weights: str | Path = "DEFAULT") -> torch.nn.Module:
         return detection.fasterrcnn_resnet50_fpn_v2(weights="DEFAULT").eval()
     if not Path(weights).is_file():
         raise DataError(f"{weights}: no such file of detector weights")
-    net = detection_net()
+    net, state = detection_net(), read_plain(weights)
     try:
-        net.load_state_dict(read_plain(weights))
-    except DataError:
-        raise
+        net.load_state_dict(state)
     except Exception as error:  # torch raises a different type for each kind of damage
         raise DataError(f"{weights}: not the weights of this detector ({type(error).__name__})") from error
     return net.eval()
